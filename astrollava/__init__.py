@@ -1,0 +1,57 @@
+"""Words, answers and calibrated labels for astronomical images, offline.
+
+>>> from astrollava import Describer
+>>> with Describer() as describer:                        # doctest: +SKIP
+...     print(describer.describe("cutout.fits"))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from astrollava.describer import Conversation, Describer
+    from astrollava.errors import AstrollavaError
+    from astrollava.images import SkyImage
+    from astrollava.results import Answer, Classification, Description, Flag, Provenance
+
+__all__ = [
+    "Answer",
+    "AstrollavaError",
+    "Classification",
+    "Conversation",
+    "Describer",
+    "Description",
+    "Flag",
+    "Provenance",
+    "SkyImage",
+    "__version__",
+]
+
+__version__ = "0.1.0"
+
+# Public names are loaded on first use: a bare import must stay cheap in scripts and shells.
+_HOMES = {
+    "Answer": "results",
+    "AstrollavaError": "errors",
+    "Classification": "results",
+    "Conversation": "describer",
+    "Describer": "describer",
+    "Description": "results",
+    "Flag": "results",
+    "Provenance": "results",
+    "SkyImage": "images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"astrollava.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'astrollava' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

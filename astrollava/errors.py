@@ -1,0 +1,172 @@
+"""Every exception astrollava raises on purpose, in one tree.
+
+::
+
+    AstrollavaError
+    ├── ImageError (ValueError)
+    │   ├── ImageNotFound (FileNotFoundError)   no file at that path
+    │   ├── UnsupportedImage (TypeError)        a type, format or dtype that is not an image
+    │   ├── CorruptImage                        truncated or damaged
+    │   ├── NoImageInFile                       a FITS file that holds tables only
+    │   ├── AmbiguousImage                      a cube with no clear meaning as bands
+    │   ├── EmptyImage                          an axis of length zero
+    │   ├── ImageTooLarge                       more pixels than the limit
+    │   └── RenderError                         unknown stretch, interval or combination
+    ├── ModelError (RuntimeError)
+    │   ├── ModelNotFound (FileNotFoundError)   no such name or file
+    │   ├── InvalidModelFile                    corrupt, foreign or out-of-bounds GGUF
+    │   ├── ProjectorMismatch                   an mmproj made for another language model
+    │   ├── EngineUnavailable                   llama-cpp-python missing or of another version
+    │   └── ModelLoadFailed                     llama.cpp refused a file that looked sound
+    ├── GenerationError (RuntimeError)
+    │   ├── ContextTooLong                      prompt and image do not fit the context
+    │   └── TemplateError                       the model's chat template cannot be used
+    ├── ClosedError (RuntimeError)              the object was closed before
+    └── InvalidRequest (ValueError)             an argument outside its documented range
+
+Each says what was given, what was expected and what to do next.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AmbiguousImage",
+    "AstrollavaError",
+    "ClosedError",
+    "ContextTooLong",
+    "CorruptImage",
+    "EmptyImage",
+    "EngineUnavailable",
+    "GenerationError",
+    "ImageError",
+    "ImageNotFound",
+    "ImageTooLarge",
+    "InvalidModelFile",
+    "InvalidRequest",
+    "ModelError",
+    "ModelLoadFailed",
+    "ModelNotFound",
+    "NoImageInFile",
+    "ProjectorMismatch",
+    "RenderError",
+    "TemplateError",
+    "UnsupportedImage",
+]
+
+
+class AstrollavaError(Exception):
+    """The root of all errors raised on purpose.
+
+    Parameters
+    ----------
+    problem : str
+        What went wrong, naming what was given.
+    expected : str, optional
+        What would have been accepted.
+    hint : str, optional
+        What to do next.
+    """
+
+    def __init__(self, problem: str, *, expected: str = "", hint: str = "") -> None:
+        self.problem = problem
+        self.expected = expected
+        self.hint = hint
+        super().__init__(problem, expected, hint)
+
+    def __str__(self) -> str:
+        parts = [self.problem.rstrip(".")]
+        if self.expected:
+            parts.append(f"Expected {self.expected.rstrip('.')}")
+        if self.hint:
+            parts.append(self.hint.rstrip("."))
+        return ". ".join(parts) + "."
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments would otherwise be lost between processes.
+        return (_rebuild, (type(self), self.problem, self.expected, self.hint))
+
+
+def _rebuild(
+    kind: type[AstrollavaError], problem: str, expected: str, hint: str
+) -> AstrollavaError:
+    return kind(problem, expected=expected, hint=hint)
+
+
+class ImageError(AstrollavaError, ValueError):
+    """The image cannot be used."""
+
+
+class ImageNotFound(ImageError, FileNotFoundError):
+    """There is no file at the path given."""
+
+
+class UnsupportedImage(ImageError, TypeError):
+    """The object's type, format or dtype is not that of an image."""
+
+
+class CorruptImage(ImageError):
+    """The file is truncated or damaged."""
+
+
+class NoImageInFile(ImageError):
+    """A FITS file without an image, or not at the HDU asked for."""
+
+
+class AmbiguousImage(ImageError):
+    """An array of three or more axes whose planes have no clear meaning as bands."""
+
+
+class EmptyImage(ImageError):
+    """An axis of the image has length zero."""
+
+
+class ImageTooLarge(ImageError):
+    """The image has more pixels than the limit allows."""
+
+
+class RenderError(ImageError):
+    """The rendering asked for does not exist or does not fit the image."""
+
+
+class ModelError(AstrollavaError, RuntimeError):
+    """The model cannot be used."""
+
+
+class ModelNotFound(ModelError, FileNotFoundError):
+    """There is no model of that name or at that path."""
+
+
+class InvalidModelFile(ModelError):
+    """The file is not a sound GGUF file."""
+
+
+class ProjectorMismatch(ModelError):
+    """The projector file belongs to another language model."""
+
+
+class EngineUnavailable(ModelError):
+    """llama-cpp-python is missing, broken or of an unsupported version."""
+
+
+class ModelLoadFailed(ModelError):
+    """llama.cpp could not load a file that passed the header checks."""
+
+
+class GenerationError(AstrollavaError, RuntimeError):
+    """The model could not produce text."""
+
+
+class ContextTooLong(GenerationError):
+    """The prompt, the image and the room for the answer exceed the context."""
+
+
+class TemplateError(GenerationError):
+    """The chat template of the model is missing or cannot be rendered."""
+
+
+class ClosedError(AstrollavaError, RuntimeError):
+    """The object was used after ``close()``."""
+
+
+class InvalidRequest(AstrollavaError, ValueError):
+    """An argument lies outside its documented range."""
