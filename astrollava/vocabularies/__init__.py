@@ -1,0 +1,25 @@
+"""Label sets: Galaxy10 DECaLS, a set of one's own, and the Galaxy Zoo 2 decision tree."""
+
+from __future__ import annotations
+
+from astrollava.vocabularies.galaxy_zoo import (
+    GALAXY_ZOO2,
+    DecisionTree,
+    Step,
+    TreeAnswer,
+    TreeTask,
+)
+from astrollava.vocabularies.labels import GALAXY10, VOCABULARIES, Vocabulary, from_labels, get
+
+__all__ = [
+    "GALAXY10",
+    "GALAXY_ZOO2",
+    "VOCABULARIES",
+    "DecisionTree",
+    "Step",
+    "TreeAnswer",
+    "TreeTask",
+    "Vocabulary",
+    "from_labels",
+    "get",
+]
