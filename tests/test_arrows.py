@@ -1,0 +1,110 @@
+"""Who may know whom: the arrows of docs/design.md, held against the imports in the source."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "astrollava"
+TRAINING = ROOT / "training" / "astrollava_training"
+
+# Room -> the rooms it may import. A new room is added here on purpose, with thought.
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "prompts": {"errors"},
+    "vocabularies": {"errors"},
+    "results": {"errors", "_html"},  # a result draws itself for Jupyter
+    "_html": {"errors", "results"},
+    "grounding": {"errors", "results"},
+    "images": {"errors"},
+    "engine": {"errors"},
+    "models": {"errors"},
+    "describer": {
+        "errors", "results", "prompts", "vocabularies", "grounding", "images", "engine", "models",
+    },
+    "doctor": {"errors", "images", "engine", "models", "describer", "results", "prompts"},
+    "cli": {
+        "errors", "results", "prompts", "vocabularies", "images", "describer", "doctor", "models",
+    },
+}  # fmt: skip
+
+
+def sources() -> list[Path]:
+    return sorted([*PACKAGE.rglob("*.py"), *TRAINING.rglob("*.py")])
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
+    """Dotted names imported anywhere in a file, inside functions and as string literals too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else None
+            called = node.func.id if isinstance(node.func, ast.Name) else called
+            if called in {"import_module", "__import__", "find_spec"}:
+                names.update(
+                    argument.value
+                    for argument in node.args
+                    if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+                )
+    return frozenset(names)
+
+
+def rooms_imported(path: Path) -> Iterator[str]:
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "astrollava" and len(parts) > 1:
+            # `from astrollava import Describer` is the front door by its public name.
+            known = parts[1] in ARROWS or parts[1].startswith("_")
+            yield parts[1] if known else "describer"
+
+
+def test_every_room_has_its_arrows() -> None:
+    """A room nobody thought about would be allowed to import anything."""
+    there = {room(path) for path in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert there == set(ARROWS)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_imports_follow_the_arrows(path: Path) -> None:
+    """Rooms that know each other can no longer be understood or replaced alone."""
+    here = room(path)
+    if here == "__init__":  # the lazily imported public names: anything but the command line
+        assert "cli" not in set(rooms_imported(path))
+        return
+    allowed = ARROWS[here] | {here, "__version__"}
+    assert set(rooms_imported(path)) <= allowed
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_only_the_engine_imports_llama_cpp(path: Path) -> None:
+    """A second user of the binding would double what each llama.cpp upgrade breaks."""
+    uses = any(name.split(".")[0] == "llama_cpp" for name in imported(path))
+    assert not uses or PACKAGE / "engine" in path.parents
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_the_library_does_not_need_the_training_code(path: Path) -> None:
+    """Importing it would make torch a dependency of every user."""
+    roots = {name.split(".")[0] for name in imported(path)}
+    assert not roots & {"astrollava_training", "torch", "transformers"}
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_a_file_is_read_in_one_sitting(path: Path) -> None:
+    """Files grow until nobody reads them whole: 450 lines is the end."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
