@@ -30,7 +30,7 @@ def _tails(rng: np.random.Generator, stage: Stage, count: int, length: tuple[flo
             phase=phase,
             width=float(rng.uniform(0.07, 0.16) * stage.reach + 0.5),
         )
-        bright = float(rng.uniform(1.5, 7) * stage.faintest)
+        bright = float(rng.uniform(2.5, 10) * stage.faintest)
         light += bright * shape * colour(rng, rng.uniform(0.0, 0.5))
         phase += np.pi + rng.normal(0, 0.4)
     return light
@@ -69,8 +69,8 @@ def disturbed(rng: np.random.Generator, stage: Stage) -> tuple[Array, Made]:
     """One galaxy out of order: warped, lopsided, with tails or shells, or an irregular."""
     kind = rng.choice(["warped", "tails", "shells", "irregular", "lopsided"], p=[0.27, 0.27, 0.1, 0.2, 0.16])
     x, y = p.grid(stage.n)
-    inner = replace(stage, reach=stage.reach * rng.uniform(0.6, 0.9))
-    strength = float(rng.uniform(0.5, 1.0))
+    inner = replace(stage, reach=stage.reach * rng.uniform(0.7, 1.0))
+    strength = float(rng.uniform(0.7, 1.0))
     if kind == "irregular":
         light, made = disk(rng, inner, warp=rng.uniform(0.1, 0.3), tilt=(0.35, 0.9))
         light = light * np.float32(rng.uniform(0.3, 0.8)) + _clumps(rng, inner, int(rng.integers(3, 10)))
@@ -137,7 +137,7 @@ def merging(rng: np.random.Generator, stage: Stage) -> tuple[Array, Made]:
         light += bridge * np.float32(rng.uniform(1, 5) * faint) * colour(rng, 0.4)
     made = mades[0]
     made.odd = {"merger": 1.0, "disturbed": 0.15}
-    made.half_light = max(made.half_light, 0.4 * apart)
+    made.apart = apart
     made.bar = 0.0
     made.arm_contrast *= 0.6
     return light, made

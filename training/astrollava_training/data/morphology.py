@@ -45,7 +45,8 @@ class Stage:
 class Made:
     """What was drawn: contrasts of order one, lengths in pixels, before blur and noise.
 
-    ``half_light`` and ``brightness`` (mean level there, in sky noise) say how well it can be seen.
+    ``half_light`` and ``brightness`` (mean level there, in sky noise) say how well it can be seen. ``apart`` is the distance of
+    two nuclei, ``asymmetry`` is measured on the blurred light.
     """
 
     axis_ratio: float
@@ -62,19 +63,21 @@ class Made:
     arm_contrast: float = 0.0
     arm_spacing: float = 0.0
     flocculent: float = 0.0
+    apart: float = 0.0
+    asymmetry: float = 0.0
     odd: dict[str, float] = field(default_factory=dict)
 
 
-def colour(rng: np.random.Generator, red: float, scatter: float = 0.06) -> Array:
+def colour(rng: np.random.Generator, red: float, scatter: float = 0.03) -> Array:
     """Band ratios, shape (3, 1, 1), green near one, of a population from blue (0) to red (1)."""
-    ratios = np.array([0.86 + 0.38 * red, 1.0, 1.18 - 0.56 * red]) * np.exp(rng.normal(0, scatter, 3))
+    ratios = np.array([0.87 + 0.38 * red, 0.98, 1.18 - 0.56 * red]) * np.exp(rng.normal(0, scatter, 3))
     return np.asarray(ratios, np.float32)[:, None, None]
 
 
 def _sersic(rng: np.random.Generator, stage: Stage, q: float, index: float, red: float) -> tuple[Array, Made]:
     x, y = p.grid(stage.n)
     u, v = p.turned(x, y, stage.centre, rng.uniform(0, np.pi))
-    half = stage.reach / rng.uniform(1.8, 2.6 + 0.7 * index)
+    half = stage.reach / rng.uniform(2.1, 3.0 + 0.7 * index)
     boxiness = 2.0 if rng.random() < 0.7 else float(rng.uniform(1.8, 2.5))
     profile = p.sersic(p.elliptical_radius(u, v, q, boxiness), half, index)
     edge = float(p.sersic(np.array([stage.reach], np.float32), half, index)[0])
@@ -117,11 +120,11 @@ def disk(
         x, y = x + push * p.smooth_field(rng, n, 3), y + push * p.smooth_field(rng, n, 3)
     u, v = p.turned(x, y, stage.centre, rng.uniform(0, np.pi))
     r, theta = p.polar(u, v, q)
-    scale = stage.reach / rng.uniform(2.3, 4.4)
+    scale = stage.reach / rng.uniform(2.6, 5.0)
     level = stage.faintest * float(np.exp(stage.reach / scale)) * rng.uniform(0.7, 1.2)
-    base = np.exp(r * np.float32(-1.0 / scale)) / (1 + np.exp((r / stage.reach - 1.15) * np.float32(9)))
+    base = np.exp(r * np.float32(-1.0 / scale)) * p.fade(r, 1.15 * stage.reach, stage.reach / 9)
     made = Made(q, 1.68 * scale, level * 0.3, disk=True)
-    old, young = float(np.clip(rng.normal(0.5, 0.2), 0, 1)), float(np.clip(rng.normal(0.05, 0.2), -0.3, 0.6))
+    old, young = float(np.clip(rng.normal(0.5, 0.2), 0, 1)), float(np.clip(rng.normal(0.12, 0.2), -0.2, 0.6))
     length = float(rng.uniform(0.22, 0.48) * stage.reach) if barred else 0.0
     start = length if barred else float(rng.uniform(0.12, 0.3) * stage.reach)
     phase = float(rng.uniform(0, 2 * np.pi))
@@ -141,7 +144,7 @@ def disk(
         ridge = p.arms(r, theta, number, signed, phase=phase, **shape)
         rise = np.clip((r - np.float32(0.75 * start)) * np.float32(2.2 / start), 0, 1)
         reach = rng.uniform(0.75, 1.2) * stage.reach
-        rise *= 1 / (1 + np.exp((r - np.float32(reach)) * np.float32(10 / reach)))
+        rise *= p.fade(r, reach, reach / 10)
         uneven = 1 + np.float32(rng.uniform(0, 0.5)) * np.cos(theta - np.float32(rng.uniform(0, 6.3)))
         contrast = float(rng.uniform(0.7, 3.2))
         flicker = np.maximum(1 + np.float32(0.2 + 0.7 * rough) * clumps, 0)
@@ -194,12 +197,12 @@ def edge_on(rng: np.random.Generator, stage: Stage, *, bulged: bool) -> tuple[Ar
     u, v = p.turned(x, y, stage.centre, rng.uniform(0, np.pi))
     bend = rng.normal(0, 0.06) / stage.reach
     v = v - np.float32(bend) * u * np.abs(u) if rng.random() < 0.3 else v + np.float32(0.3 * bend) * u * u
-    scale = stage.reach / rng.uniform(2.4, 4.2)
+    scale = stage.reach / rng.uniform(2.6, 4.8)
     thin = float(rng.uniform(0.07, 0.17 if not bulged else 0.2))
     height = max(thin * stage.reach, 0.4)
     level = stage.faintest * float(np.exp(stage.reach / scale)) * rng.uniform(0.7, 1.4)
     profile = p.edge_on_disk(u, v, scale, height)
-    profile *= 1 / (1 + np.exp((np.abs(u) / stage.reach - np.float32(1.05)) * np.float32(12)))
+    profile *= p.fade(np.abs(u), 1.05 * stage.reach, stage.reach / 12)
     clumpy = 1 + np.float32(rng.uniform(0, 0.3)) * p.smooth_field(rng, stage.n, 24)
     red = float(np.clip(rng.normal(0.55 if bulged else 0.35, 0.25), -0.1, 1.1))
     light = level * profile * np.maximum(clumpy, 0) * colour(rng, red)

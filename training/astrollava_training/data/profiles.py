@@ -18,6 +18,7 @@ __all__ = [
     "bar",
     "edge_on_disk",
     "elliptical_radius",
+    "fade",
     "grid",
     "polar",
     "ring",
@@ -76,6 +77,12 @@ def edge_on_disk(u: Array, v: Array, scale: float, height: float) -> Array:
     along = np.sqrt(u * u + np.float32((0.35 * scale) ** 2)) * np.float32(1.0 / scale)
     across = np.cosh(np.minimum(np.abs(v) * np.float32(1.0 / height), np.float32(20.0)))
     return np.asarray(np.exp(np.float32(0.35) - along) / (across * across), np.float32)
+
+
+def fade(radius: Array, at: float, width: float) -> Array:
+    """Truncation: one well inside radius ``at``, zero well outside, over ``width``."""
+    off = np.minimum((radius - np.float32(at)) * np.float32(1.0 / width), np.float32(40.0))
+    return np.asarray(1 / (1 + np.exp(off)), np.float32)
 
 
 def arms(

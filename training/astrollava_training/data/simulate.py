@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .facts import LABELS, Facts, Kind
 from .field import bright_star, cluster, neighbours
 from .interactions import disturbed, merging
-from .judging import judge
+from .judging import asymmetry, judge
 from .morphology import DRAWN, Stage
 from .survey import Survey, blur, compress, noise, pick, stretch
 
@@ -40,14 +40,16 @@ _PAD = 4  # pixels on each side that take up what the blur wraps round
 
 
 def _galaxy(rng: np.random.Generator, what: str, n: int, size: int, survey: Survey) -> tuple[np.ndarray, Facts]:
-    width = float(np.clip(rng.lognormal(np.log(0.42), 0.42), 0.14, 1.05))
+    width = float(np.clip(rng.lognormal(np.log(0.47), 0.42), 0.14, 1.05))
     loose = 0.015 if rng.random() < 0.8 else 0.07
     centre = (float(rng.normal(0, loose * size)), float(rng.normal(0, loose * size)))
     reach = max(0.5 * width * size, 4.0 * survey.psf)
     stage = Stage(n, centre, reach, survey.faintest)
     drawn = {"disturbed": disturbed, "merging": merging, **DRAWN}[what]
     light, made = drawn(rng, stage)
-    density = float(rng.lognormal(np.log(7), 0.9))
+    if what == "disturbed":
+        made.asymmetry = asymmetry(blur(light[1:2], survey.psf)[0], 0.8 * survey.faintest)
+    density = float(rng.lognormal(np.log(9), 0.9))
     near = neighbours(rng, light, density, survey.psf, keep_clear=1.15 * reach)
     return light, judge(made, survey.psf, near)
 

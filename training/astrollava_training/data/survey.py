@@ -60,13 +60,13 @@ def pick(rng: np.random.Generator, scale: float) -> Survey:
     """A survey at random; ``scale`` is the picture's side over 120 pixels."""
     style = str(rng.choice(_STYLES, p=_SHARES))
     gray = bool(rng.random() < (0.3 if style not in ("legacy", "lupton") else 0.04))
-    saturation = rng.uniform(0.02, 0.1)
+    saturation = rng.uniform(0.01, 0.06) if rng.random() < 0.85 else 0.15
     if style == "legacy":
         gain, offset, soft = rng.lognormal(np.log(0.014), 0.35), rng.uniform(0.02, 0.04), rng.uniform(16, 22)
     elif style == "lupton":
         gain, offset, soft = rng.lognormal(np.log(0.012), 0.4), rng.uniform(-1.0, 0.7), rng.uniform(4, 12)
     else:
-        gain, offset, soft = rng.uniform(0.97, 0.9995), rng.uniform(-2.5, 0.5), rng.lognormal(np.log(0.08), 0.6)
+        gain, offset, soft = rng.uniform(0.985, 0.9999), rng.uniform(-2.5, 1.0), rng.lognormal(np.log(0.12), 0.6)
     return Survey(
         style=style,
         psf=float(np.clip(rng.lognormal(np.log(1.05), 0.3), 0.6, 2.5)) * scale,
@@ -127,12 +127,12 @@ def stretch(light: Array, survey: Survey) -> NDArray[np.uint8]:
         shown = shown / np.maximum(shown.max(axis=0), 1)
     else:
         top = np.partition(bands.mean(axis=0).ravel(), int(survey.gain * (bands[0].size - 1)))
-        high = max(float(top[int(survey.gain * (bands[0].size - 1))]), 8.0)
+        high = max(float(top[int(survey.gain * (bands[0].size - 1))]), 25.0)
         t = np.clip((bands * balance - np.float32(survey.offset)) / np.float32(high - survey.offset), 0, 1)
         if survey.style == "asinh":
             shown = np.arcsinh(t / np.float32(survey.soft)) / np.float32(np.arcsinh(1 / survey.soft))
         elif survey.style == "log":
-            shown = np.log1p(t * np.float32(3 / survey.soft)) / np.float32(np.log1p(3 / survey.soft))
+            shown = np.log1p(t * np.float32(1.5 / survey.soft)) / np.float32(np.log1p(1.5 / survey.soft))
         else:
             shown = np.sqrt(t) if survey.style == "sqrt" else t
     return np.asarray(np.clip(shown * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0))
