@@ -12,7 +12,7 @@ from .field import bright_star, cluster, neighbours
 from .interactions import disturbed, merging
 from .judging import asymmetry, judge
 from .morphology import DRAWN, Stage
-from .survey import Survey, blur, compress, noise, pick, stretch
+from .survey import Survey, blur, border, compress, noise, pick, stretch
 
 __all__ = ["MIX", "simulate", "simulate_one"]
 
@@ -52,14 +52,6 @@ def _galaxy(rng: np.random.Generator, what: str, n: int, size: int, survey: Surv
     density = float(rng.lognormal(np.log(9), 0.9))
     near = neighbours(rng, light, density, survey.psf, keep_clear=1.15 * reach)
     return light, judge(made, survey.psf, near)
-
-
-def _border(rng: np.random.Generator, rgb: NDArray[np.uint8], background: tuple[int, int, int]) -> None:
-    """Bars on two opposite sides in place, as where a picture that is not square was padded."""
-    wide = int(rng.uniform(0.04, 0.25) * len(rgb))
-    view = rgb if rng.random() < 0.5 else rgb.transpose(1, 0, 2)
-    view[:wide] = background
-    view[len(rgb) - wide :] = background
 
 
 def _defects(rng: np.random.Generator, light: np.ndarray) -> None:
@@ -147,8 +139,7 @@ def simulate_one(
     if rng.random() < 0.5:
         rgb = compress(rgb, int(rng.integers(60, 97)))
     if rng.random() < 0.05:
-        rgb = rgb.copy()
-        _border(rng, rgb, background)
+        rgb = border(rng, rgb, background)
     return rgb, facts
 
 

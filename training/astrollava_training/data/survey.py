@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import profiles as p
 from .profiles import Array
 
-__all__ = ["Survey", "blur", "compress", "noise", "pick", "stretch"]
+__all__ = ["Survey", "blur", "border", "compress", "noise", "pick", "stretch"]
 
 _STYLES = ("legacy", "lupton", "asinh", "log", "sqrt", "linear")
 _SHARES = (0.42, 0.3, 0.1, 0.06, 0.08, 0.04)
@@ -145,3 +145,15 @@ def compress(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     buffer = BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=quality)
     return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def border(
+    rng: np.random.Generator, rgb: NDArray[np.uint8], background: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """The picture with bars on two opposite sides, as where one that is not square was padded."""
+    barred = np.array(rgb)
+    wide = int(rng.uniform(0.04, 0.25) * len(barred))
+    view = barred if rng.random() < 0.5 else barred.transpose(1, 0, 2)
+    view[:wide] = background
+    view[len(barred) - wide :] = background
+    return barred
