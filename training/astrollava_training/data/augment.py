@@ -16,26 +16,27 @@ __all__ = ["augment"]
 _FAINT = 0.75  # quantile of the rim below which its pixels are sky, not a neighbour
 
 
-def _sky(rng: np.random.Generator, rgb: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Sky of a given shape, drawn pixel by pixel from the faint part of a picture's rim."""
-    rim = np.concatenate([rgb[:12].reshape(-1, 3), rgb[-12:].reshape(-1, 3), rgb[:, :12].reshape(-1, 3)])
-    level = rim.sum(axis=1, dtype=np.int64)
+def _sky(rng: np.random.Generator, rgb: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """``count`` pixels of sky, drawn one by one from the faint part of a picture's rim."""
+    rim = np.concatenate([rgb[:8].reshape(-1, 3), rgb[-8:].reshape(-1, 3), rgb[:, :8].reshape(-1, 3)])
+    level = rim[:, 0].astype(np.int32) + rim[:, 1] + rim[:, 2]
     faint = rim[level <= np.quantile(level, _FAINT)]
-    return np.asarray(faint[rng.integers(0, len(faint), shape)])
+    return np.asarray(faint[rng.integers(0, len(faint), count)])
 
 
 def _placed(rng: np.random.Generator, rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Turned, mirrored, zoomed and shifted to ``size``; what lies outside is reflected, sky or black."""
-    zoom = float(np.exp(rng.uniform(np.log(0.5), np.log(1.4))))
+    zoom = float(np.exp(rng.uniform(np.log(0.55), np.log(2.0))))
     if rng.random() < 0.5:
         rgb = rgb[:, ::-1]
     side = max(round(size * zoom), 16)
     image = Image.fromarray(np.ascontiguousarray(rgb)).resize((side, side), Image.Resampling.BILINEAR)
     small = np.asarray(image)
     outside = rng.choice(["reflect", "sky", "black"], p=[0.35, 0.55, 0.1])
-    # Reflected far enough that the corners of a turned frame are always inside.
+    # Far enough that the corners of a turned frame are inside, but never as far as the object itself,
+    # which would be seen twice.
     rim = max(int(0.75 * size - side / 2) + 4, 4)
-    if outside == "reflect":
+    if outside == "reflect" and rim < 0.28 * side:
         small = np.pad(small, ((rim, rim), (rim, rim), (0, 0)), mode="symmetric")
         image = Image.fromarray(small)
     alpha = Image.fromarray(np.full(small.shape[:2], 255, np.uint8))
@@ -53,8 +54,9 @@ def _placed(rng: np.random.Generator, rgb: NDArray[np.uint8], size: int) -> NDAr
     )
     how = Image.Transform.AFFINE
     placed = np.array(image.transform((size, size), how, matrix, Image.Resampling.BICUBIC))
-    inside = np.asarray(alpha.transform((size, size), how, matrix, Image.Resampling.BILINEAR)) > 250
-    placed[~inside] = 0 if outside == "black" else _sky(rng, np.asarray(rgb), (size, size))[~inside]
+    inside = np.asarray(alpha.transform((size, size), how, matrix, Image.Resampling.NEAREST)) > 0
+    if missing := int(inside.size - np.count_nonzero(inside)):
+        placed[~inside] = 0 if outside == "black" else _sky(rng, np.asarray(image), missing)
     return placed
 
 
@@ -92,7 +94,7 @@ def augment(
 ) -> NDArray[np.uint8]:
     """A real picture as it might have been taken otherwise.
 
-    It is mirrored, turned, zoomed (0.5 to 1.4) and shifted; then either its light is recovered roughly
+    It is mirrored, turned, zoomed (0.55 to 2) and shifted; then either its light is recovered roughly
     and taken anew with another survey's blur, noise and stretch, or its colours are changed a little.
 
     Parameters
