@@ -18,23 +18,27 @@ _FAINT = 0.75  # quantile of the rim below which its pixels are sky, not a neigh
 
 def _sky(rng: np.random.Generator, rgb: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     """``count`` pixels of sky, drawn one by one from the faint part of a picture's rim."""
-    rim = np.concatenate([rgb[:8].reshape(-1, 3), rgb[-8:].reshape(-1, 3), rgb[:, :8].reshape(-1, 3)])
+    rim = np.concatenate(
+        [rgb[:8].reshape(-1, 3), rgb[-8:].reshape(-1, 3), rgb[:, :8].reshape(-1, 3)]
+    )
     level = rim[:, 0].astype(np.int32) + rim[:, 1] + rim[:, 2]
     faint = rim[level <= np.quantile(level, _FAINT)]
     return np.asarray(faint[rng.integers(0, len(faint), count)])
 
 
 def _placed(rng: np.random.Generator, rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Turned, mirrored, zoomed and shifted to ``size``; what lies outside is reflected, sky or black."""
+    """Turn, mirror, zoom and shift to ``size``; outside it is reflected, sky or black."""
     zoom = float(np.exp(rng.uniform(np.log(0.55), np.log(2.0))))
     if rng.random() < 0.5:
         rgb = rgb[:, ::-1]
     side = max(round(size * zoom), 16)
-    image = Image.fromarray(np.ascontiguousarray(rgb)).resize((side, side), Image.Resampling.BILINEAR)
+    image = Image.fromarray(np.ascontiguousarray(rgb)).resize(
+        (side, side), Image.Resampling.BILINEAR
+    )
     small = np.asarray(image)
     outside = rng.choice(["reflect", "sky", "black"], p=[0.35, 0.55, 0.1])
-    # Far enough that the corners of a turned frame are inside, but never as far as the object itself,
-    # which would be seen twice.
+    # Far enough that the corners of a turned frame are inside, but never as far as the object
+    # itself, which would be seen twice.
     rim = max(int(0.75 * size - side / 2) + 4, 4)
     if outside == "reflect" and rim < 0.28 * side:
         small = np.pad(small, ((rim, rim), (rim, rim), (0, 0)), mode="symmetric")
@@ -80,7 +84,9 @@ def _jittered(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.ui
     shown = np.clip(shown, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.2)))
     if rng.random() < 0.6:
         lift = np.float32(rng.uniform(0, 0.18))
-        grain = rng.standard_normal(shown.shape, dtype=np.float32) * np.float32(rng.uniform(0, 0.05))
+        grain = rng.standard_normal(shown.shape, dtype=np.float32) * np.float32(
+            rng.uniform(0, 0.05)
+        )
         shown = lift + (1 - lift) * shown + grain
     return np.asarray((np.clip(shown, 0, 1) * 255).astype(np.uint8))
 
@@ -92,10 +98,11 @@ def augment(
     *,
     background: tuple[int, int, int] = (0, 0, 0),
 ) -> NDArray[np.uint8]:
-    """A real picture as it might have been taken otherwise.
+    """Show a real picture as it might have been taken otherwise.
 
-    It is mirrored, turned, zoomed (0.55 to 2) and shifted; then either its light is recovered roughly
-    and taken anew with another survey's blur, noise and stretch, or its colours are changed a little.
+    It is mirrored, turned, zoomed (0.55 to 2) and shifted; then either its light is recovered
+    roughly and taken anew with another survey's blur, noise and stretch, or its colours are changed
+    a little.
 
     Parameters
     ----------

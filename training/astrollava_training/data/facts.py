@@ -1,7 +1,7 @@
 """What is known about one picture: the answers of the Galaxy Zoo 2 tree as fractions of voters.
 
-The words the model learns, and the targets of its supervised warm-up, are both made from `Facts`, whether
-they come from volunteers' votes or from the truth of a simulation.
+The words the model learns, and the targets of its supervised warm-up, are both made from `Facts`,
+whether they come from volunteers' votes or from the truth of a simulation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GROUPS", "KINDS", "LABELS", "TARGETS", "TREE", "Facts", "Fractions", "Kind", "fractions"]
+__all__ = [
+    "GROUPS",
+    "KINDS",
+    "LABELS",
+    "TARGETS",
+    "TREE",
+    "Facts",
+    "Fractions",
+    "Kind",
+    "fractions",
+]
 
 Kind = Literal["galaxy", "star_field", "cluster", "star", "empty"]
 Fractions = Mapping[str, float]
@@ -96,8 +106,8 @@ def fractions(question: str, votes: Mapping[str, float]) -> Fractions | None:
 class Facts:
     """What is known about one picture.
 
-    Every question is a mapping from answer to fraction of voters (of a simulation: how many would see it),
-    adding up to one, or None where it was not asked or has no answer.
+    Every question is a mapping from answer to fraction of voters (of a simulation: how many would
+    see it), adding up to one, or None where it was not asked or has no answer.
 
     Attributes
     ----------
@@ -126,6 +136,23 @@ class Facts:
     neighbours: int | None = None
     label: str | None = None
 
+    @classmethod
+    def of_galaxy(
+        cls,
+        asked: Mapping[str, Fractions | None],
+        *,
+        label: str | None = None,
+        neighbours: int | None = None,
+    ) -> Facts:
+        """Facts of a galaxy from the fractions of every question that was ``asked``."""
+        if unknown := set(asked) - set(TREE):
+            raise KeyError(f"{sorted(unknown)} are not questions; the questions are {tuple(TREE)}")
+        facts = cls(kind="galaxy", label=label, neighbours=neighbours)
+        for question, found in asked.items():
+            # The object is frozen for its users; here it is still being made.
+            object.__setattr__(facts, question, found)
+        return facts
+
     def answers(self, question: str) -> Fractions | None:
         """Fractions of one question of `TREE`, or None where it was not asked."""
         if question not in TREE:
@@ -136,8 +163,8 @@ class Facts:
     def reach(self, question: str) -> float:
         """Fraction of voters who come as far as a question, in [0, 1].
 
-        Galaxy Zoo 2 asks for a bar only those who saw a disk that is not edge-on, for the winding only
-        those of them who saw arms, and so on: an answer counts only as much as it was reached.
+        Galaxy Zoo 2 asks for a bar only those who saw a disk that is not edge-on, for the winding
+        only those of them who saw arms, and so on: an answer counts as much as it was reached.
         """
         if self.kind != "galaxy" or self.smooth is None:
             return 0.0
@@ -170,7 +197,8 @@ class Facts:
         targets : ndarray of float32, shape (len(TARGETS),)
             Fractions; each group of `GROUPS` adds up to one, or is all zero where unknown.
         weights : ndarray of float32, shape (len(TARGETS),)
-            The same within a group, in [0, 1]: how far voters come to the question, zero where unknown.
+            The same within a group, in [0, 1]: how far voters come to the question, zero where
+            unknown.
         """
         targets = np.zeros(len(TARGETS), np.float32)
         weights = np.zeros(len(TARGETS), np.float32)

@@ -1,4 +1,4 @@
-"""What stands around a galaxy, or instead of it: neighbours, foreground stars, star fields, clusters."""
+"""What stands around a galaxy, or instead of it: neighbours, stars, star fields, clusters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def star_colours(rng: np.random.Generator, count: int) -> Array:
 
 
 def points(light: Array, x: Array, y: Array, flux: Array) -> None:
-    """Add point sources to ``light`` (3, n, n) in place; positions from the corner, ``flux`` (3, k)."""
+    """Add points of ``flux`` (3, k) to ``light`` (3, n, n) in place, placed from its corner."""
     n = light.shape[-1]
     left, low = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     dx, dy = x - left, y - low
@@ -31,11 +31,14 @@ def points(light: Array, x: Array, y: Array, flux: Array) -> None:
         (1, 1, dx * dy),
     ):
         inside = (left + i >= 0) & (left + i < n) & (low + j >= 0) & (low + j < n)
-        where = (slice(None), (low + j)[inside], (left + i)[inside])
-        np.add.at(light, where, (flux * part)[:, inside])
+        at, share = ((low + j)[inside], (left + i)[inside]), (flux * part)[:, inside]
+        for band, added in zip(light, share, strict=True):
+            np.add.at(band, at, added)
 
 
-def _stamp(light: Array, rng: np.random.Generator, x: float, y: float, half: float, peak: float) -> None:
+def _stamp(
+    light: Array, rng: np.random.Generator, x: float, y: float, half: float, peak: float
+) -> None:
     n, reach = light.shape[-1], int(min(4 * half + 3, 40))
     x0, x1 = max(int(x) - reach, 0), min(int(x) + reach + 1, n)
     y0, y1 = max(int(y) - reach, 0), min(int(y) + reach + 1, n)
@@ -63,7 +66,8 @@ def neighbours(
     psf : float
         Scatter of the point-spread function in pixels.
     keep_clear : float
-        Radius in pixels round the centre with no bright companion: one there would look like a merger.
+        Radius in pixels round the centre where companions are faint: a bright one would look
+        like a merger.
 
     Returns
     -------
@@ -80,20 +84,30 @@ def neighbours(
     peak = np.where((away < keep_clear) & (rng.random(count) < 0.8), np.minimum(peak, 4.0), peak)
     star = rng.random(count) < rng.uniform(0.2, 0.8)
     flux = (peak * 2 * np.pi * psf**2)[None] * star_colours(rng, count)
-    points(light, x[star].astype(np.float32), y[star].astype(np.float32), flux[:, star].astype(np.float32))
+    points(
+        light,
+        x[star].astype(np.float32),
+        y[star].astype(np.float32),
+        flux[:, star].astype(np.float32),
+    )
     for i in np.flatnonzero(~star):
         half = float(min(rng.lognormal(0.1, 0.5) * (1 + 0.25 * np.log(peak[i])), 0.12 * n))
         _stamp(light, rng, x[i], y[i], half, float(peak[i]))
     return int(np.sum(peak > _CLEAR))
 
 
-def bright_star(rng: np.random.Generator, n: int, x: float, y: float, psf: float, peak: float) -> Array:
-    """Saturated star with halo and diffraction spikes, as seen (not to be blurred), shape (3, n, n)."""
+def bright_star(
+    rng: np.random.Generator, n: int, x: float, y: float, psf: float, peak: float
+) -> Array:
+    """Saturated star with halo and diffraction spikes, already blurred, shape (3, n, n)."""
     gx, gy = p.grid(n)
     centre = (x - (n - 1) / 2, y - (n - 1) / 2)
     u, v = p.turned(gx, gy, centre, rng.choice([0.0, np.pi / 4, rng.uniform(0, np.pi)]))
     r2 = u * u + v * v
-    core = np.exp(r2 * np.float32(-0.5 / psf**2)) + np.float32(0.02) / (1 + r2 / np.float32(9 * psf**2)) ** 1.5
+    core = (
+        np.exp(r2 * np.float32(-0.5 / psf**2))
+        + np.float32(0.02) / (1 + r2 / np.float32(9 * psf**2)) ** 1.5
+    )
     if rng.random() < 0.75:
         long = np.float32(rng.uniform(3, 12) * psf)
         for along, across in ((u, v), (v, u)):

@@ -12,7 +12,10 @@ from .facts import TREE, Facts, Fractions, fractions
 __all__ = ["CLASSES", "facts_of_votes", "read_votes"]
 
 _COLUMNS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "smooth": ("t01_smooth_or_features_", ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact")),
+    "smooth": (
+        "t01_smooth_or_features_",
+        ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact"),
+    ),
     "edge_on": ("t02_edgeon_", ("a04_yes", "a05_no")),
     "bar": ("t03_bar_", ("a06_bar", "a07_no_bar")),
     "spiral": ("t04_spiral_", ("a08_spiral", "a09_no_spiral")),
@@ -68,7 +71,9 @@ _WINDING_MARGIN = 0.1  # of all voters on winding: below it, tight or loose is a
 def _winding(winding: Fractions | None) -> str | None:
     if winding is None or abs(winding["tight"] - winding["loose"]) < _WINDING_MARGIN:
         return None
-    return "unbarred_tight_spiral" if winding["tight"] > winding["loose"] else "unbarred_loose_spiral"
+    return (
+        "unbarred_tight_spiral" if winding["tight"] > winding["loose"] else "unbarred_loose_spiral"
+    )
 
 
 def facts_of_votes(row: Mapping[str, str]) -> Facts:
@@ -87,12 +92,14 @@ def facts_of_votes(row: Mapping[str, str]) -> Facts:
     Raises
     ------
     ValueError
-        For a missing column, a cell that is not a number, or a class this table is not known to hold.
+        For a missing column, a cell that is not a number, or a class that is not in `CLASSES`.
     """
     asked: dict[str, Fractions | None] = {}
     for question, (prefix, columns) in _COLUMNS.items():
         try:
-            votes = {a: float(row[prefix + c]) for a, c in zip(TREE[question], columns, strict=True)}
+            votes = {
+                a: float(row[prefix + c]) for a, c in zip(TREE[question], columns, strict=True)
+            }
         except KeyError as error:
             raise ValueError(f"the vote table has no column {error}") from error
         asked[question] = fractions(question, votes)
@@ -102,17 +109,19 @@ def facts_of_votes(row: Mapping[str, str]) -> Facts:
     label = CLASSES[name]
     if name in ("unbarred medium spiral", "unbarred spiral"):
         label = _winding(asked["winding"])
-    return Facts(kind="galaxy", label=label, **asked)
+    return Facts.of_galaxy(asked, label=label)
 
 
-def read_votes(table: str | PathLike[str], *, split: str | None = None) -> list[tuple[Path, str, Facts]]:
+def read_votes(
+    table: str | PathLike[str], *, split: str | None = None
+) -> list[tuple[Path, str, Facts]]:
     """Read a table of voted galaxies.
 
     Parameters
     ----------
     table : path
-        A CSV file with columns ``image`` (relative to the table's folder), ``split``, ``class`` and the
-        votes.
+        A CSV file with columns ``image`` (relative to the table's folder), ``split``, ``class``
+        and the votes.
     split : str, optional
         Keep only the rows of this split, e.g. ``"train"``.
 

@@ -13,7 +13,9 @@ from .profiles import Array
 __all__ = ["disturbed", "merging"]
 
 
-def _tails(rng: np.random.Generator, stage: Stage, count: int, length: tuple[float, float]) -> Array:
+def _tails(
+    rng: np.random.Generator, stage: Stage, count: int, length: tuple[float, float]
+) -> Array:
     x, y = p.grid(stage.n)
     u, v = p.turned(x, y, stage.centre, rng.uniform(0, np.pi))
     r, theta = p.polar(u, v, rng.uniform(0.5, 1.0))
@@ -61,19 +63,27 @@ def _clumps(rng: np.random.Generator, stage: Stage, count: int) -> Array:
         m = p.elliptical_radius(u, v, rng.uniform(0.35, 1.0))
         half = rng.uniform(0.08, 0.25) * stage.reach
         bright = rng.uniform(2, 12) * stage.faintest
-        light += p.sersic(m, half, rng.uniform(0.5, 1.1)) * np.float32(bright) * colour(rng, rng.normal(0, 0.25))
+        light += (
+            p.sersic(m, half, rng.uniform(0.5, 1.1))
+            * np.float32(bright)
+            * colour(rng, rng.normal(0, 0.25))
+        )
     return light
 
 
 def disturbed(rng: np.random.Generator, stage: Stage) -> tuple[Array, Made]:
     """One galaxy out of order: warped, lopsided, with tails or shells, or an irregular."""
-    kind = rng.choice(["warped", "tails", "shells", "irregular", "lopsided"], p=[0.27, 0.27, 0.1, 0.2, 0.16])
+    kind = rng.choice(
+        ["warped", "tails", "shells", "irregular", "lopsided"], p=[0.27, 0.27, 0.1, 0.2, 0.16]
+    )
     x, y = p.grid(stage.n)
     inner = replace(stage, reach=stage.reach * rng.uniform(0.7, 1.0))
     strength = float(rng.uniform(0.7, 1.0))
     if kind == "irregular":
         light, made = disk(rng, inner, warp=rng.uniform(0.1, 0.3), tilt=(0.35, 0.9))
-        light = light * np.float32(rng.uniform(0.3, 0.8)) + _clumps(rng, inner, int(rng.integers(3, 10)))
+        light = light * np.float32(rng.uniform(0.3, 0.8)) + _clumps(
+            rng, inner, int(rng.integers(3, 10))
+        )
         made.bulge = made.bar = 0.0
         made.odd = {"irregular": strength, "disturbed": 0.35 * strength}
         return light, made
@@ -89,9 +99,13 @@ def disturbed(rng: np.random.Generator, stage: Stage) -> tuple[Array, Made]:
     else:
         angle = rng.uniform(0, 2 * np.pi)
         across = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
-        light = light * (1 + np.float32(rng.uniform(0.5, 1.0)) * np.tanh(across / np.float32(0.5 * inner.reach)))
+        light = light * (
+            1 + np.float32(rng.uniform(0.5, 1.0)) * np.tanh(across / np.float32(0.5 * inner.reach))
+        )
     if rng.random() < 0.35:
-        light = light + _clumps(rng, replace(inner, reach=1.3 * inner.reach), int(rng.integers(1, 4)))
+        light = light + _clumps(
+            rng, replace(inner, reach=1.3 * inner.reach), int(rng.integers(1, 4))
+        )
     made.odd = {"disturbed": strength, "merger": 0.2 * strength, "irregular": 0.15 * strength}
     made.arm_contrast *= 0.6
     return light, made
@@ -132,8 +146,12 @@ def merging(rng: np.random.Generator, stage: Stage) -> tuple[Array, Made]:
         light += _tails(rng, stages[1], 1, (1.2, 2.5))
     if rng.random() < 0.5:
         x, y = p.grid(stage.n)
-        u, v = p.turned(x, y, ((x0 + stages[1].centre[0]) / 2, (y0 + stages[1].centre[1]) / 2), angle)
-        bridge = np.exp(-((u / np.float32(0.55 * apart + 1)) ** 4) - (v / np.float32(0.25 * second + 1)) ** 2)
+        u, v = p.turned(
+            x, y, ((x0 + stages[1].centre[0]) / 2, (y0 + stages[1].centre[1]) / 2), angle
+        )
+        bridge = np.exp(
+            -((u / np.float32(0.55 * apart + 1)) ** 4) - (v / np.float32(0.25 * second + 1)) ** 2
+        )
         light += bridge * np.float32(rng.uniform(1, 5) * faint) * colour(rng, 0.4)
     made = mades[0]
     made.odd = {"merger": 1.0, "disturbed": 0.15}

@@ -1,7 +1,8 @@
 """How volunteers would vote on a simulated galaxy: what was drawn, as far as it can be seen.
 
-Blur washes out what is near the size of the point-spread function, noise what is faint; the fractions
-follow logistic curves of contrast and resolution, so that no picture claims what it does not show.
+Blur washes out what is near the size of the point-spread function, noise what is faint; the
+fractions follow logistic curves of contrast and resolution, so that no picture claims what it does
+not show.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ __all__ = ["asymmetry", "judge"]
 def asymmetry(light: Array, faintest: float) -> float:
     """How lopsided noiseless light (n, n) looks, 0 to about 1.
 
-    The part of the light above ``faintest`` that is not met again after half a turn about its centre
-    (Conselice 2003), which is where a galaxy out of order shows.
+    The part of the light above ``faintest`` that is not met again after half a turn about its
+    centre (Conselice 2003), which is where a galaxy out of order shows.
     """
     seen = np.maximum(light - np.float32(faintest), 0)
     total = float(seen.sum())
@@ -55,19 +56,24 @@ def _signal(brightness: float, size: float) -> float:
 def _seen_arms(made: Made, psf: float) -> float:
     contrast = made.arm_contrast * _kept(made.arm_spacing, psf)
     signal = contrast * _signal(made.brightness, made.arm_spacing / 3)
-    return _rise(contrast, 0.38, 0.1) * _rise(math.log(signal + 0.01), 1.4, 0.4) if made.arms else 0.0
+    return (
+        _rise(contrast, 0.38, 0.1) * _rise(math.log(signal + 0.01), 1.4, 0.4) if made.arms else 0.0
+    )
 
 
 def _seen_bar(made: Made, psf: float) -> float:
     if made.bar <= 0:
         return 0.0
     kept = _kept(1.6 * made.bar_length, psf)
-    return _rise(made.bar * kept, 0.3, 0.1) * _rise(math.log(_signal(made.brightness, 3) + 0.01), 1.4, 0.5)
+    return _rise(made.bar * kept, 0.3, 0.1) * _rise(
+        math.log(_signal(made.brightness, 3) + 0.01), 1.4, 0.5
+    )
 
 
 def _label(seen: dict[str, float], made: Made, facts: dict[str, Fractions | None]) -> str | None:
     smooth, rounded = facts["smooth"], facts["rounded"]
-    assert smooth is not None and rounded is not None
+    assert smooth is not None
+    assert rounded is not None
     if seen["merger"] > 0.55:
         return "merging"
     if seen["disturbed"] > 0.5:
@@ -125,7 +131,10 @@ def judge(made: Made, psf: float, neighbours: int) -> Facts:
         "dust_lane": made.odd.get("dust_lane", 0.0) * signal * _rise(half * axis / psf, 1.2, 0.4),
         "edge_bulge": _rise(made.bulge, 0.1, 0.03) * (0.3 + 0.7 * _rise(half / psf, 1.5, 0.5)),
     }
-    odd = min(max(seen["merger"], seen["disturbed"], 0.7 * seen["ring"], 0.8 * seen["dust_lane"], 0.05), 0.95)
+    odd = min(
+        max(seen["merger"], seen["disturbed"], 0.7 * seen["ring"], 0.8 * seen["dust_lane"], 0.05),
+        0.95,
+    )
     if made.edge_on:
         disky = seen["thin"]
     else:
@@ -135,16 +144,24 @@ def judge(made: Made, psf: float, neighbours: int) -> Facts:
     features = 0.04 + 0.9 * disky
     edge = seen["thin"] if made.edge_on else 0.5 * (1 - _rise(axis, 0.3, 0.04))
     tight, loose = 1 - _rise(made.pitch, 13.0, 2.0), _rise(made.pitch, 23.0, 3.0)
-    vague = 0.08 + 0.7 * made.flocculent * (1 - 0.6 * seen["arms"]) + 0.3 * (made.arms > 2) * (1 - seen["arms"])
+    vague = (
+        0.08
+        + 0.7 * made.flocculent * (1 - 0.6 * seen["arms"])
+        + 0.3 * (made.arms > 2) * (1 - seen["arms"])
+    )
     count = {"1": "1", "2": "2", "3": "3", "4": "4"}.get(str(made.arms), "more")
     dominance = made.bulge
     cigar, round_ = 1 - _rise(axis, 0.44, 0.035), _rise(axis, 0.81, 0.04)
     boxy = (0.7 if made.boxy else 0.04) * seen["edge_bulge"]
     asked: dict[str, Fractions | None] = {
-        "smooth": fractions("smooth", {"smooth": 1 - features - 0.01, "features": features, "artifact": 0.01}),
+        "smooth": fractions(
+            "smooth", {"smooth": 1 - features - 0.01, "features": features, "artifact": 0.01}
+        ),
         "edge_on": fractions("edge_on", {"yes": edge, "no": 1 - edge}),
         "bar": fractions("bar", {"yes": 0.06 + 0.9 * seen["bar"], "no": 0.94 - 0.9 * seen["bar"]}),
-        "spiral": fractions("spiral", {"yes": 0.06 + 0.92 * seen["arms"], "no": 0.94 - 0.92 * seen["arms"]}),
+        "spiral": fractions(
+            "spiral", {"yes": 0.06 + 0.92 * seen["arms"], "no": 0.94 - 0.92 * seen["arms"]}
+        ),
         "bulge": fractions(
             "bulge",
             {
@@ -155,7 +172,9 @@ def judge(made: Made, psf: float, neighbours: int) -> Facts:
             },
         ),
         "odd": fractions("odd", {"yes": odd, "no": 1 - odd}),
-        "rounded": fractions("rounded", {"round": round_, "in_between": 1 - round_ - cigar, "cigar": cigar}),
+        "rounded": fractions(
+            "rounded", {"round": round_, "in_between": 1 - round_ - cigar, "cigar": cigar}
+        ),
         "odd_feature": fractions(
             "odd_feature",
             {
@@ -173,9 +192,11 @@ def judge(made: Made, psf: float, neighbours: int) -> Facts:
         )
         if made.edge_on
         else None,
-        "winding": fractions("winding", {"tight": tight, "loose": loose, "medium": 1 - tight - loose})
+        "winding": fractions(
+            "winding", {"tight": tight, "loose": loose, "medium": 1 - tight - loose}
+        )
         if made.arms
         else None,
         "arms": fractions("arms", {count: 1 - vague, "cant_tell": vague}) if made.arms else None,
     }
-    return Facts(kind="galaxy", neighbours=neighbours, label=_label(seen, made, asked), **asked)
+    return Facts.of_galaxy(asked, label=_label(seen, made, asked), neighbours=neighbours)

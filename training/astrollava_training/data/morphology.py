@@ -1,7 +1,7 @@
 """Galaxies of every Galaxy10 class, drawn as light in three bands, with what they are made of.
 
-Lengths are pixels of the final picture, brightness is in units of the sky noise of one pixel, and the
-bands are in the order they are shown (red, green, blue).
+Lengths are pixels of the final picture, brightness is in units of the sky noise of one pixel, and
+the bands are in the order they are shown (red, green, blue).
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Stage:
 class Made:
     """What was drawn: contrasts of order one, lengths in pixels, before blur and noise.
 
-    ``half_light`` and ``brightness`` (mean level there, in sky noise) say how well it can be seen. ``apart`` is the distance of
-    two nuclei, ``asymmetry`` is measured on the blurred light.
+    ``half_light`` and ``brightness`` (mean level there, in sky noise) say how well it can be seen,
+    ``apart`` is the distance of two nuclei, ``asymmetry`` is measured on the blurred light.
     """
 
     axis_ratio: float
@@ -70,11 +70,15 @@ class Made:
 
 def colour(rng: np.random.Generator, red: float, scatter: float = 0.03) -> Array:
     """Band ratios, shape (3, 1, 1), green near one, of a population from blue (0) to red (1)."""
-    ratios = np.array([0.87 + 0.38 * red, 0.98, 1.18 - 0.56 * red]) * np.exp(rng.normal(0, scatter, 3))
+    ratios = np.array([0.87 + 0.38 * red, 0.98, 1.18 - 0.56 * red]) * np.exp(
+        rng.normal(0, scatter, 3)
+    )
     return np.asarray(ratios, np.float32)[:, None, None]
 
 
-def _sersic(rng: np.random.Generator, stage: Stage, q: float, index: float, red: float) -> tuple[Array, Made]:
+def _sersic(
+    rng: np.random.Generator, stage: Stage, q: float, index: float, red: float
+) -> tuple[Array, Made]:
     x, y = p.grid(stage.n)
     u, v = p.turned(x, y, stage.centre, rng.uniform(0, np.pi))
     half = stage.reach / rng.uniform(2.1, 3.0 + 0.7 * index)
@@ -112,7 +116,7 @@ def disk(
     tilt: tuple[float, float] = (0.42, 1.0),
     warp: float = 0.0,
 ) -> tuple[Array, Made]:
-    """Disk seen from above or aslant, with arms of a pitch (degrees, from, to), a bar, a ring, or none."""
+    """Disk not seen from its edge, with arms of a ``pitch`` (degrees), a bar, a ring, or none."""
     n, q = stage.n, float(rng.uniform(*tilt))
     x, y = p.grid(n)
     if warp:
@@ -124,7 +128,10 @@ def disk(
     level = stage.faintest * float(np.exp(stage.reach / scale)) * rng.uniform(0.7, 1.2)
     base = np.exp(r * np.float32(-1.0 / scale)) * p.fade(r, 1.15 * stage.reach, stage.reach / 9)
     made = Made(q, 1.68 * scale, level * 0.3, disk=True)
-    old, young = float(np.clip(rng.normal(0.5, 0.2), 0, 1)), float(np.clip(rng.normal(0.12, 0.2), -0.2, 0.6))
+    old, young = (
+        float(np.clip(rng.normal(0.5, 0.2), 0, 1)),
+        float(np.clip(rng.normal(0.12, 0.2), -0.2, 0.6)),
+    )
     length = float(rng.uniform(0.22, 0.48) * stage.reach) if barred else 0.0
     start = length if barred else float(rng.uniform(0.12, 0.3) * stage.reach)
     phase = float(rng.uniform(0, 2 * np.pi))
@@ -140,33 +147,44 @@ def disk(
         rough = float(rng.beta(1.4, 4))
         wobble = p.smooth_field(rng, n, 6) * np.float32(0.12 + 0.9 * rough / number)
         sharp = float(rng.uniform(1.0, 3.5))
-        shape = dict(start=start, sharpness=sharp, wobble=wobble)
-        ridge = p.arms(r, theta, number, signed, phase=phase, **shape)
+
+        def ridges(at: float) -> Array:
+            return p.arms(
+                r, theta, number, signed, start=start, phase=at, sharpness=sharp, wobble=wobble
+            )
+
+        ridge = ridges(phase)
         rise = np.clip((r - np.float32(0.75 * start)) * np.float32(2.2 / start), 0, 1)
         reach = rng.uniform(0.75, 1.2) * stage.reach
         rise *= p.fade(r, reach, reach / 10)
-        uneven = 1 + np.float32(rng.uniform(0, 0.5)) * np.cos(theta - np.float32(rng.uniform(0, 6.3)))
+        uneven = 1 + np.float32(rng.uniform(0, 0.5)) * np.cos(
+            theta - np.float32(rng.uniform(0, 6.3))
+        )
         contrast = float(rng.uniform(0.7, 3.2))
         flicker = np.maximum(1 + np.float32(0.2 + 0.7 * rough) * clumps, 0)
         young_light = base * ridge * rise * uneven * flicker * np.float32(contrast)
         # Arms gather the light of the disk: between them it is thinner than a plain disk would be.
         base = base * (1 - np.float32(min(0.25 * contrast, 0.6)) * rise * (1 - ridge))
         if rng.random() < 0.5:
-            lane = p.arms(r, theta, number, signed, phase=phase + 0.45 * np.sign(signed) / number, **shape)
+            lane = ridges(phase + 0.45 * float(np.sign(signed)) / number)
             dust = np.float32(rng.uniform(0.2, 0.9)) * lane * lane * rise
         if rng.random() < 0.7:
             knots = rng.random((n, n), dtype=np.float32) ** 12 * np.float32(rng.uniform(1, 5))
             young_light *= 1 + knots
         made.arms, made.pitch, made.flocculent = number, degrees, rough
         made.arm_contrast = contrast * float(1 - np.exp(-2 * sharp)) * (1 - 0.5 * rough)
-        made.arm_spacing = float(min(np.expm1(2 * np.pi * np.tan(np.radians(degrees)) / number), 1.6))
+        made.arm_spacing = float(
+            min(np.expm1(2 * np.pi * np.tan(np.radians(degrees)) / number), 1.6)
+        )
         made.arm_spacing *= 1.5 * scale * np.sqrt(q)
     elif rng.random() < 0.5:
         young_light = base * np.maximum(clumps, 0) * np.float32(rng.uniform(0, 0.25))
     if rng.random() < (0.22 if barred else 0.09):
         at = length * rng.uniform(0.95, 1.2) if barred else stage.reach * rng.uniform(0.3, 0.75)
         strength = float(rng.uniform(0.4, 1.6))
-        glow = p.ring(r, at, rng.uniform(0.1, 0.2) * at) * np.float32(strength * np.exp(-at / scale))
+        glow = p.ring(r, at, rng.uniform(0.1, 0.2) * at) * np.float32(
+            strength * np.exp(-at / scale)
+        )
         young_light = young_light + glow
         made.odd["ring"] = strength * min(1.0, 0.1 * at) * 0.8
     light = level * (base * colour(rng, old) + young_light * colour(rng, young))
@@ -178,7 +196,11 @@ def disk(
         across = r * np.sin(theta - np.float32(angle))
         strength = float(rng.uniform(0.5, 1.6))
         height = level * strength * float(np.exp(-0.55 * length / scale))
-        light += height * p.bar(along, across, length, rng.uniform(0.2, 0.38) * length) * colour(rng, 0.75)
+        light += (
+            height
+            * p.bar(along, across, length, rng.uniform(0.2, 0.38) * length)
+            * colour(rng, 0.75)
+        )
         made.bar, made.bar_length = strength, length * float(np.sqrt(q))
     if rng.random() < 0.85:
         share = float(rng.beta(1.2, 5.0)) * 0.7
@@ -196,7 +218,11 @@ def edge_on(rng: np.random.Generator, stage: Stage, *, bulged: bool) -> tuple[Ar
     x, y = p.grid(stage.n)
     u, v = p.turned(x, y, stage.centre, rng.uniform(0, np.pi))
     bend = rng.normal(0, 0.06) / stage.reach
-    v = v - np.float32(bend) * u * np.abs(u) if rng.random() < 0.3 else v + np.float32(0.3 * bend) * u * u
+    v = (
+        v - np.float32(bend) * u * np.abs(u)
+        if rng.random() < 0.3
+        else v + np.float32(0.3 * bend) * u * u
+    )
     scale = stage.reach / rng.uniform(2.6, 4.8)
     thin = float(rng.uniform(0.07, 0.17 if not bulged else 0.2))
     height = max(thin * stage.reach, 0.4)
@@ -211,7 +237,9 @@ def edge_on(rng: np.random.Generator, stage: Stage, *, bulged: bool) -> tuple[Ar
         share = float(rng.uniform(0.12, 0.5))
         made.boxy = bool(rng.random() < 0.2)
         shape = p.elliptical_radius(u, v, rng.uniform(0.6, 0.95), 3.5 if made.boxy else 2.0)
-        lump = p.sersic(shape, max(rng.uniform(0.1, 0.3) * stage.reach, 1.4 * height), rng.uniform(0.8, 2.5))
+        lump = p.sersic(
+            shape, max(rng.uniform(0.1, 0.3) * stage.reach, 1.4 * height), rng.uniform(0.8, 2.5)
+        )
         total = float(profile.sum()) * level * share / (1 - share)
         light += np.minimum(lump * np.float32(total / float(lump.sum())), 400.0) * colour(rng, 0.9)
         made.bulge = share

@@ -1,8 +1,8 @@
 """Light profiles on a square grid, in pixels: what simulated galaxies are put together from.
 
-Everything is float32, takes coordinates and returns a surface brightness of order one. Sources: Sersic
-(1968) with the scale of Ciotti & Bertin (1999) to first order; van der Kruit & Searle (1981) for the
-sech-squared edge-on disk.
+Everything is float32, takes coordinates and returns a surface brightness of order one. Sources:
+Sersic (1968) with the scale of Ciotti & Bertin (1999) to first order; van der Kruit & Searle (1981)
+for the sech-squared edge-on disk.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def polar(u: Array, v: Array, axis_ratio: float) -> tuple[Array, Array]:
 
 
 def elliptical_radius(u: Array, v: Array, axis_ratio: float, boxiness: float = 2.0) -> Array:
-    """Radius of the (super-)ellipse through each pixel; ``boxiness`` 2 is an ellipse, more is boxy."""
+    """Radius of the ellipse through each pixel; with a ``boxiness`` above 2 a boxy one."""
     w = v * np.float32(1.0 / axis_ratio)
     if boxiness == 2.0:
-        return np.sqrt(u * u + w * w + _CORE)
+        return np.asarray(np.sqrt(u * u + w * w + _CORE), np.float32)
     power = np.float32(boxiness)
     inside = np.abs(u) ** power + np.abs(w) ** power + np.float32(0.1)
     return np.asarray(inside ** np.float32(1.0 / boxiness), np.float32)
@@ -80,7 +80,7 @@ def edge_on_disk(u: Array, v: Array, scale: float, height: float) -> Array:
 
 
 def fade(radius: Array, at: float, width: float) -> Array:
-    """Truncation: one well inside radius ``at``, zero well outside, over ``width``."""
+    """Fall from one inside radius ``at`` to zero outside it, over ``width``."""
     off = np.minimum((radius - np.float32(at)) * np.float32(1.0 / width), np.float32(40.0))
     return np.asarray(1 / (1 + np.exp(off)), np.float32)
 
@@ -126,7 +126,9 @@ def arms(
 def bar(u: Array, v: Array, length: float, width: float) -> Array:
     """Bar of half-length ``length`` along ``u``: flat, boxy, one inside, soft at its ends."""
     m = (np.abs(u) * np.float32(1.0 / length)) ** 3 + (np.abs(v) * np.float32(1.0 / width)) ** 2
-    return np.asarray(np.float32(1.0) / (np.float32(1.0) + np.minimum(m, np.float32(30.0)) ** 2), np.float32)
+    return np.asarray(
+        np.float32(1.0) / (np.float32(1.0) + np.minimum(m, np.float32(30.0)) ** 2), np.float32
+    )
 
 
 def ring(radius: Array, at: float, width: float) -> Array:
@@ -136,7 +138,14 @@ def ring(radius: Array, at: float, width: float) -> Array:
 
 
 def tail(
-    radius: Array, azimuth: Array, *, start: float, end: float, pitch: float, phase: float, width: float
+    radius: Array,
+    azimuth: Array,
+    *,
+    start: float,
+    end: float,
+    pitch: float,
+    phase: float,
+    width: float,
 ) -> Array:
     """Tidal tail: one spiral arc from radius ``start`` to ``end``, widening and fading outwards."""
     turn = np.log(radius * np.float32(1.0 / start)) * np.float32(1.0 / np.tan(pitch))

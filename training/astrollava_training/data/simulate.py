@@ -17,7 +17,7 @@ from .survey import Survey, blur, border, compress, noise, pick, stretch
 __all__ = ["MIX", "simulate", "simulate_one"]
 
 MIX: Mapping[str, float] = {
-    **{label: 0.085 for label in LABELS},
+    **dict.fromkeys(LABELS, 0.085),
     "featureless_disk": 0.03,
     "medium_spiral": 0.03,
     "barred_disk": 0.02,
@@ -39,7 +39,9 @@ _EMPTY: Mapping[str, Kind] = {
 _PAD = 4  # pixels on each side that take up what the blur wraps round
 
 
-def _galaxy(rng: np.random.Generator, what: str, n: int, size: int, survey: Survey) -> tuple[np.ndarray, Facts]:
+def _galaxy(
+    rng: np.random.Generator, what: str, n: int, size: int, survey: Survey
+) -> tuple[np.ndarray, Facts]:
     width = float(np.clip(rng.lognormal(np.log(0.47), 0.42), 0.14, 1.05))
     loose = 0.015 if rng.random() < 0.8 else 0.07
     centre = (float(rng.normal(0, loose * size)), float(rng.normal(0, loose * size)))
@@ -127,11 +129,15 @@ def simulate_one(
     light = blur(light, survey.psf)
     if what == "star":
         x, y = n / 2 + rng.normal(0, 0.04 * n, 2)
-        light += bright_star(rng, n, x, y, survey.psf * rng.uniform(1, 2.5), rng.lognormal(np.log(800), 1))
+        light += bright_star(
+            rng, n, x, y, survey.psf * rng.uniform(1, 2.5), rng.lognormal(np.log(800), 1)
+        )
     elif what != "noise" and rng.random() < 0.05:
         x, y = rng.uniform(0, n, 2)
         if np.hypot(x - n / 2, y - n / 2) > 0.3 * n:
-            light += bright_star(rng, n, x, y, survey.psf * rng.uniform(1, 2), rng.lognormal(np.log(300), 1))
+            light += bright_star(
+                rng, n, x, y, survey.psf * rng.uniform(1, 2), rng.lognormal(np.log(300), 1)
+            )
     light = noise(rng, light[:, _PAD:-_PAD, _PAD:-_PAD], survey)
     if rng.random() < 0.02:
         _defects(rng, light)
@@ -144,11 +150,16 @@ def simulate_one(
 
 
 def simulate(
-    n: int, size: int = 120, *, seed: int = 0, start: int = 0, background: tuple[int, int, int] = (0, 0, 0)
+    n: int,
+    size: int = 120,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    background: tuple[int, int, int] = (0, 0, 0),
 ) -> tuple[NDArray[np.uint8], list[Facts]]:
     """Pictures ``start`` to ``start + n`` of the endless sequence that ``seed`` names.
 
-    Every picture has its own random stream, so workers may share a sequence out among them in any way.
+    Every picture has its own random stream, so workers may share out a sequence in any way.
 
     Parameters
     ----------
@@ -169,6 +180,8 @@ def simulate(
     rgb = np.empty((n, size, size, 3), np.uint8)
     facts = []
     for i in range(n):
-        rgb[i], known = simulate_one(np.random.default_rng((seed, start + i)), size, background=background)
+        rgb[i], known = simulate_one(
+            np.random.default_rng((seed, start + i)), size, background=background
+        )
         facts.append(known)
     return rgb, facts

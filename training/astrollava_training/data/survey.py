@@ -57,16 +57,28 @@ class Survey:
 
 
 def pick(rng: np.random.Generator, scale: float) -> Survey:
-    """A survey at random; ``scale`` is the picture's side over 120 pixels."""
+    """Pick a survey at random; ``scale`` is the picture's side over 120 pixels."""
     style = str(rng.choice(_STYLES, p=_SHARES))
     gray = bool(rng.random() < (0.3 if style not in ("legacy", "lupton") else 0.04))
     saturation = rng.uniform(0.01, 0.06) if rng.random() < 0.85 else 0.15
     if style == "legacy":
-        gain, offset, soft = rng.lognormal(np.log(0.014), 0.35), rng.uniform(0.02, 0.04), rng.uniform(16, 22)
+        gain, offset, soft = (
+            rng.lognormal(np.log(0.014), 0.35),
+            rng.uniform(0.02, 0.04),
+            rng.uniform(16, 22),
+        )
     elif style == "lupton":
-        gain, offset, soft = rng.lognormal(np.log(0.012), 0.4), rng.uniform(-1.0, 0.7), rng.uniform(4, 12)
+        gain, offset, soft = (
+            rng.lognormal(np.log(0.012), 0.4),
+            rng.uniform(-1.0, 0.7),
+            rng.uniform(4, 12),
+        )
     else:
-        gain, offset, soft = rng.uniform(0.985, 0.9999), rng.uniform(-2.5, 1.0), rng.lognormal(np.log(0.12), 0.6)
+        gain, offset, soft = (
+            rng.uniform(0.985, 0.9999),
+            rng.uniform(-2.5, 1.0),
+            rng.lognormal(np.log(0.12), 0.6),
+        )
     return Survey(
         style=style,
         psf=float(np.clip(rng.lognormal(np.log(1.05), 0.3), 0.6, 2.5)) * scale,
@@ -103,7 +115,9 @@ def noise(rng: np.random.Generator, light: Array, survey: Survey) -> Array:
     sigma = np.sqrt(1 + np.float32(survey.poisson) * np.maximum(light, 0))
     noisy = light + draw * sigma * np.array(survey.band_noise, np.float32)[:, None, None]
     if rng.random() < 0.15:
-        slope = p.grid(n)[0] * np.float32(rng.normal(0, 1.5) / n) + p.grid(n)[1] * np.float32(rng.normal(0, 1.5) / n)
+        slope = p.grid(n)[0] * np.float32(rng.normal(0, 1.5) / n) + p.grid(n)[1] * np.float32(
+            rng.normal(0, 1.5) / n
+        )
         noisy += slope * np.exp(rng.normal(0, 0.2, (3, 1, 1))).astype(np.float32)
     return np.asarray(noisy, np.float32)
 
@@ -116,30 +130,44 @@ def stretch(light: Array, survey: Survey) -> NDArray[np.uint8]:
     balance = np.array(survey.balance, np.float32)[:, None, None]
     if survey.style == "legacy":
         # The viewer's own curve: each band over a floor, the mean through asinh, colour kept.
-        shown = np.maximum(bands * balance * np.float32(survey.gain * 1.0) + np.float32(survey.offset), 0)
+        shown = np.maximum(
+            bands * balance * np.float32(survey.gain * 1.0) + np.float32(survey.offset), 0
+        )
         mean = shown.mean(axis=0) + np.float32(1e-6)
-        shown = shown * (np.arcsinh(np.float32(survey.soft) * mean) / (np.float32(np.sqrt(survey.soft)) * mean))
+        shown = shown * (
+            np.arcsinh(np.float32(survey.soft) * mean) / (np.float32(np.sqrt(survey.soft)) * mean)
+        )
     elif survey.style == "lupton":
-        shown = np.maximum((bands * balance - np.float32(survey.offset)) * np.float32(survey.gain), 0)
+        shown = np.maximum(
+            (bands * balance - np.float32(survey.offset)) * np.float32(survey.gain), 0
+        )
         mean = shown.mean(axis=0) + np.float32(1e-6)
-        shown = shown * (np.arcsinh(np.float32(survey.soft) * mean) / (np.float32(0.4 * survey.soft) * mean))
+        shown = shown * (
+            np.arcsinh(np.float32(survey.soft) * mean) / (np.float32(0.4 * survey.soft) * mean)
+        )
         # SDSS keeps the hue of what is too bright to show.
         shown = shown / np.maximum(shown.max(axis=0), 1)
     else:
         top = np.partition(bands.mean(axis=0).ravel(), int(survey.gain * (bands[0].size - 1)))
         high = max(float(top[int(survey.gain * (bands[0].size - 1))]), 25.0)
-        t = np.clip((bands * balance - np.float32(survey.offset)) / np.float32(high - survey.offset), 0, 1)
+        t = np.clip(
+            (bands * balance - np.float32(survey.offset)) / np.float32(high - survey.offset), 0, 1
+        )
         if survey.style == "asinh":
-            shown = np.arcsinh(t / np.float32(survey.soft)) / np.float32(np.arcsinh(1 / survey.soft))
+            shown = np.arcsinh(t / np.float32(survey.soft)) / np.float32(
+                np.arcsinh(1 / survey.soft)
+            )
         elif survey.style == "log":
-            shown = np.log1p(t * np.float32(1.5 / survey.soft)) / np.float32(np.log1p(1.5 / survey.soft))
+            shown = np.log1p(t * np.float32(1.5 / survey.soft)) / np.float32(
+                np.log1p(1.5 / survey.soft)
+            )
         else:
             shown = np.sqrt(t) if survey.style == "sqrt" else t
     return np.asarray(np.clip(shown * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def compress(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """The picture after JPEG compression."""
+    """Compress a picture as JPEG and open it again."""
     from PIL import Image
 
     buffer = BytesIO()
@@ -150,7 +178,7 @@ def compress(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 def border(
     rng: np.random.Generator, rgb: NDArray[np.uint8], background: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
-    """The picture with bars on two opposite sides, as where one that is not square was padded."""
+    """Lay bars over two opposite sides, as where a picture that is not square was padded."""
     barred = np.array(rgb)
     wide = int(rng.uniform(0.04, 0.25) * len(barred))
     view = barred if rng.random() < 0.5 else barred.transpose(1, 0, 2)
