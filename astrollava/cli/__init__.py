@@ -1,0 +1,58 @@
+"""The ``astrollava`` command.
+
+=========  =====================================================================
+Exit code  Meaning
+=========  =====================================================================
+0          all went well
+1          ``doctor`` found a problem, or something unexpected happened
+2          a wrong option, argument or image
+3          the model cannot be used
+4          the model could not produce text
+130        stopped with Ctrl-C
+141        whoever read the output went away
+=========  =====================================================================
+
+Of several sources the first that fails decides. Results go to standard output, everything else
+to standard error. No traceback is shown unless ``--debug`` or ``ASTROLLAVA_DEBUG=1`` asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+_READER_GONE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and leave the process.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the program's name; `sys.argv` by default.
+    """
+    code: int | str | None = 0
+    try:
+        # Imported here so that a Ctrl-C during the imports is caught too.
+        from astrollava.cli._app import app
+        from astrollava.cli._terminal import tolerate_any_text
+
+        tolerate_any_text()
+        try:
+            app(args=None if arguments is None else list(arguments), prog_name="astrollava")
+        except SystemExit as leaving:
+            code = leaving.code
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        code = _READER_GONE
+        # Python flushes standard output once more while it shuts down, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -1,0 +1,99 @@
+"""From an exception to one clear message and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+import typer
+
+from astrollava.cli._terminal import clean, clean_line, err
+from astrollava.errors import AstrollavaError, GenerationError, ModelError
+
+__all__ = ["Settings", "exit_code", "guarded", "report", "settings"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class Settings:
+    """What the options before the command's name ask for."""
+
+    debug: bool = os.environ.get("ASTROLLAVA_DEBUG", "") not in {"", "0"}
+
+
+settings = Settings()
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code `astrollava.cli` documents for `error`."""
+    match error:
+        case KeyboardInterrupt():
+            return 130
+        case BrokenPipeError():
+            return 141
+        case ModelError():
+            return 3
+        case GenerationError():
+            return 4
+        case AstrollavaError():
+            return 2
+        case _:
+            return 1
+
+
+def report(error: BaseException, *, source: str | None = None) -> None:
+    """Say on standard error what went wrong, what was expected and what to do."""
+    from rich.text import Text
+
+    lines = Text()
+    lines.append("error", style="bold red")
+    lines.append("  ")
+    if source is not None:
+        lines.append(clean_line(source), style="bold").append(": ")
+    if isinstance(error, AstrollavaError):
+        lines.append(clean_line(error.problem))
+        if error.expected:
+            lines.append("\n       expected ", style="dim").append(clean_line(error.expected))
+        if error.hint:
+            lines.append("\n       " + clean_line(error.hint))
+    else:
+        lines.append(f"unexpected {type(error).__name__}")
+        if str(error):
+            lines.append(f": {clean_line(str(error))}")
+        if not settings.debug:
+            lines.append("\n       `astrollava --debug …` shows where it came from")
+    screen = err()
+    # Wrapped by the terminal, not by us: a path must stay whole to be copied or searched for.
+    screen.print(lines, soft_wrap=True)
+    if settings.debug:
+        import traceback
+
+        sys.stderr.writelines(clean(line) for line in traceback.format_exception(error))
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Let `command` end with a message and an exit code where it would end with a traceback."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except typer.Exit:
+            raise
+        except BrokenPipeError as error:
+            raise typer.Exit(exit_code(error)) from None
+        except KeyboardInterrupt as error:
+            if settings.debug:
+                report(error)
+            raise typer.Exit(exit_code(error)) from None
+        except Exception as error:
+            report(error)
+            raise typer.Exit(exit_code(error)) from None
+
+    return run

@@ -1,0 +1,102 @@
+"""``astrollava demo``: what it does, shown on the galaxy that comes with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from astrollava.cli._options import open_describer
+from astrollava.cli._terminal import clean, console, is_interactive
+from astrollava.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from astrollava.results import Classification, Description
+
+__all__ = ["demo"]
+
+_BAR = 28
+_SHOWN = 5
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the files go.")
+    ] = Path("demo"),
+) -> None:
+    """Describe the galaxy that comes with astrollava, offline."""
+    from astrollava.images import example
+
+    out = console()
+    source = example()
+    with open_describer("embedded", None) as describer:
+        if is_interactive(out, os.environ):
+            from astrollava.cli._card import Card
+
+            with Card(out, source.name) as card:
+                stream = describer.describe(source, stream=True)
+                for piece in stream:
+                    card.write(piece)
+                card.finish(stream.result)
+            description = stream.result
+        else:
+            description = describer.describe(source)
+            out.print(clean(description.text), soft_wrap=True)
+        labels = describer.classify(source, "galaxy10")
+    out.print()
+    out.print(_chart(labels))
+    picture, page = _write(folder, description)
+    _say_where(out, picture, page)
+
+
+def _chart(labels: Classification) -> Table:
+    """Draw a bar for each of the most probable labels."""
+    from rich.table import Table
+    from rich.text import Text
+
+    chart = Table.grid(padding=(0, 2, 0, 0))
+    chart.add_column(justify="right")
+    chart.add_column(width=_BAR)
+    chart.add_column(justify="right")
+    for rank, (label, probability) in enumerate(list(labels.probabilities.items())[:_SHOWN]):
+        style = "cyan" if rank == 0 and not labels.abstained else "dim"
+        bar = "━" * round(_BAR * probability) or "╸"
+        chart.add_row(
+            Text(f"  {clean(label)}", style="bold" if rank == 0 else ""),
+            Text(bar, style=style),
+            Text(f"{probability:.0%}", style=style),
+        )
+    rest = 1.0 - sum(list(labels.probabilities.values())[:_SHOWN])
+    if len(labels.probabilities) > _SHOWN:
+        others = f"{len(labels.probabilities) - _SHOWN} others"
+        chart.add_row(Text(others, style="dim"), "", Text(f"{rest:.0%}", style="dim"))
+    if labels.abstained:
+        chart.add_row("", Text("the model is not sure", style="yellow"), "")
+    return chart
+
+
+def _write(folder: Path, description: Description) -> tuple[Path, Path]:
+    from astrollava._html import page
+
+    picture, card = folder / "galaxy.png", folder / "galaxy.html"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(description.thumbnail)
+        card.write_text(page([description]), encoding="utf-8")
+    except OSError as error:
+        raise InvalidRequest(
+            f"{str(error.filename or folder)!r} cannot be written: {error.strerror}",
+            hint="Give another folder: astrollava demo -o DIR",
+        ) from None
+    return picture, card
+
+
+def _say_where(out: Console, *paths: Path) -> None:
+    out.print()
+    out.print("  Written: " + ", ".join(clean(str(path)) for path in paths), soft_wrap=True)
+    out.print("  Next:    astrollava describe your.fits\n")

@@ -1,0 +1,121 @@
+"""The machine: processor, GPU, memory."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from astrollava.doctor.check import Check
+
+__all__ = ["check_amx", "check_gpu", "check_memory", "check_processor", "memory_available"]
+
+_FEATURE = re.compile(r"([A-Z][A-Z0-9_]*) = 1")
+#: What the interpreter, astropy, llama.cpp and a context take beside the weights, in bytes.
+_BESIDE_WEIGHTS = 300_000_000
+
+
+def check_processor(runtime: Mapping[str, Any]) -> Check:
+    """Check which instructions llama.cpp was built to use."""
+    features = _FEATURE.findall(runtime["system_info"])
+    detail = " ".join(features) or "no features reported"
+    if platform.machine().lower() in {"x86_64", "amd64"} and "AVX2" not in features:
+        return Check(
+            "processor",
+            "warning",
+            f"llama.cpp does not use AVX2, so it is slow ({detail})",
+            "pip install --force-reinstall --no-binary llama-cpp-python llama-cpp-python",
+        )
+    return Check("processor", "ok", detail)
+
+
+def check_amx(runtime: Mapping[str, Any]) -> Check:
+    """Check the guard against the AMX crash of llama.cpp (its issue 20824)."""
+    if not runtime["amx"]:
+        return Check("amx", "ok", "llama.cpp does not use AMX here")
+    if runtime["amx_guarded"]:
+        return Check("amx", "ok", "present, and kept off: llama.cpp can crash with it")
+    return Check(
+        "amx",
+        "problem",
+        "present and not guarded: llama.cpp can crash",
+        "pip install --upgrade --force astrollava, and report it",
+    )
+
+
+def check_gpu(runtime: Mapping[str, Any]) -> Check:
+    """Check which GPUs llama.cpp can use."""
+    devices = ", ".join(map(_device, runtime["devices"]))
+    backends = ", ".join(map(str, runtime["backends"]))
+    if runtime["gpu_offload"]:
+        if devices:
+            advice = "Use it with --gpu-layers -1"
+            return Check("gpu", "ok", f"{devices} ({backends})", advice)
+        return Check(
+            "gpu", "warning", f"built for {backends}, but no device was found", "Check the driver"
+        )
+    if Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi"):
+        return Check(
+            "gpu",
+            "warning",
+            "an NVIDIA driver is here, but llama.cpp was built for the CPU only",
+            "CMAKE_ARGS=-DGGML_CUDA=on pip install --force-reinstall --no-cache-dir "
+            "llama-cpp-python, or one of the CUDA wheels its project page lists",
+        )
+    return Check("gpu", "ok", "none; llama.cpp runs on the CPU")
+
+
+def _device(device: Any) -> str:
+    if isinstance(device, Mapping):
+        return str(device.get("description") or device.get("name") or device)
+    return str(device)
+
+
+def check_memory(weights: int) -> Check:
+    """Check that the model fits.
+
+    Parameters
+    ----------
+    weights : int
+        Size of the model's files in bytes.
+    """
+    needed = weights + _BESIDE_WEIGHTS
+    available = memory_available()
+    if available is None:
+        return Check("memory", "ok", f"{_human(needed)} needed; what is free is not known here")
+    detail = f"{_human(available)} available, about {_human(needed)} needed"
+    if available >= needed:
+        return Check("memory", "ok", detail)
+    return Check("memory", "warning", detail, "Close other programs or use a smaller model")
+
+
+def memory_available(
+    meminfo: Path = Path("/proc/meminfo"), limits: Path = Path("/sys/fs/cgroup")
+) -> int | None:
+    """Return the bytes a new process may take, or None where that is not known.
+
+    Parameters
+    ----------
+    meminfo, limits : pathlib.Path
+        Where Linux tells what is free, and what the container may take (cgroup v2).
+    """
+    try:
+        matched = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="ascii"))
+    except OSError:
+        return None
+    if matched is None:
+        return None
+    available = 1024 * int(matched[1])
+    try:
+        limit = int((limits / "memory.max").read_text(encoding="ascii"))
+        used = int((limits / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no cgroup, or "max": no limit
+        return available
+    return min(available, max(limit - used, 0))
+
+
+def _human(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
