@@ -1,0 +1,100 @@
+"""The model of the paper's architecture, assembled small: tower, projector, language model."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, SiglipVisionConfig
+
+from astrollava_training.config import Recipe
+from astrollava_training.data.tokens import SPECIAL_TOKENS
+
+__all__ = ["PARTS", "build", "features", "fingerprint", "image_tokens", "normalise"]
+
+PARTS = {
+    "tower": "model.vision_tower.",
+    "projector": "model.multi_modal_projector.",
+    "language": "model.language_model.",
+}
+"""Parts of the model and how the names of their parameters begin."""
+
+
+def image_tokens(recipe: Recipe) -> int:
+    """Tokens a picture takes in the language model."""
+    return (recipe.vision.image_size // recipe.vision.patch_size) ** 2
+
+
+def build(recipe: Recipe, tokenizer: Tokenizer) -> LlavaForConditionalGeneration:
+    """Make the untrained model of a recipe.
+
+    The tower has no class token and is read after its last layer: that is what llama.cpp computes exactly
+    (see ``docs/decisions``).
+    """
+    torch.manual_seed(recipe.seed)
+    seen, said = recipe.vision, recipe.language
+    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    config = LlavaConfig(
+        vision_config=SiglipVisionConfig(
+            hidden_size=seen.hidden_size,
+            intermediate_size=seen.intermediate_size,
+            num_hidden_layers=seen.layers,
+            num_attention_heads=seen.heads,
+            image_size=seen.image_size,
+            patch_size=seen.patch_size,
+            vision_use_head=False,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=tokenizer.get_vocab_size(),
+            hidden_size=said.hidden_size,
+            intermediate_size=said.intermediate_size,
+            num_hidden_layers=said.layers,
+            num_attention_heads=said.heads,
+            num_key_value_heads=said.heads,
+            max_position_embeddings=said.context_length,
+            tie_word_embeddings=False,
+            bos_token_id=ids["<s>"],
+            eos_token_id=ids["</s>"],
+            pad_token_id=ids["<pad>"],
+        ),
+        image_token_index=ids["<image>"],
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        image_seq_length=image_tokens(recipe),
+        tie_word_embeddings=False,
+    )
+    return LlavaForConditionalGeneration(config)
+
+
+def normalise(rgb: torch.Tensor) -> torch.Tensor:
+    """Pixels as the tower takes them: uint8 (n, h, w, 3) -> float (n, 3, h, w) in [-1, 1]."""
+    return rgb.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def features(model: LlavaForConditionalGeneration, rgb: torch.Tensor) -> torch.Tensor:
+    """What the tower makes of pictures, before the projector.
+
+    Parameters
+    ----------
+    model : LlavaForConditionalGeneration
+    rgb : Tensor of uint8, shape (n, height, width, 3)
+
+    Returns
+    -------
+    Tensor of float, shape (n, tokens, width of the tower)
+    """
+    outputs = model.model.vision_tower(pixel_values=normalise(rgb), output_hidden_states=True)
+    states: torch.Tensor = outputs.hidden_states[model.config.vision_feature_layer]
+    return states
+
+
+def fingerprint(model: nn.Module, part: str) -> str:
+    """SHA-256 over the parameters of a part: proof of what a stage left alone and what it moved."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if name.startswith(PARTS[part]) or (part == "language" and name.startswith("lm_head.")):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
