@@ -45,7 +45,7 @@ def _shells(rng: np.random.Generator, stage: Stage) -> Array:
     light = np.zeros((stage.n, stage.n), np.float32)
     for k in range(int(rng.integers(1, 4))):
         at = float(rng.uniform(0.6, 1.3) * stage.reach)
-        side = np.maximum(np.cos(theta - np.float32(k * np.pi + rng.normal(0, 0.3))), 0)
+        side = np.maximum(np.cos(theta - np.float32(k * np.pi + rng.normal(0, 0.3))), 0) ** 2
         # A shell has a sharp outer edge and fades inwards.
         inside = np.clip((r - np.float32(0.6 * at)) * np.float32(2.5 / at), 0, 1)
         light += inside * (r < at) * side * np.float32(rng.uniform(1.5, 5) * stage.faintest)
@@ -74,7 +74,7 @@ def _clumps(rng: np.random.Generator, stage: Stage, count: int) -> Array:
 def disturbed(rng: np.random.Generator, stage: Stage) -> tuple[Array, Made]:
     """One galaxy out of order: warped, lopsided, with tails or shells, or an irregular."""
     kind = rng.choice(
-        ["warped", "tails", "shells", "irregular", "lopsided"], p=[0.27, 0.27, 0.1, 0.2, 0.16]
+        ["warped", "tails", "shells", "irregular", "lopsided"], p=[0.28, 0.3, 0.05, 0.2, 0.17]
     )
     x, y = p.grid(stage.n)
     inner = replace(stage, reach=stage.reach * rng.uniform(0.7, 1.0))

@@ -70,7 +70,7 @@ class Made:
 
 def colour(rng: np.random.Generator, red: float, scatter: float = 0.03) -> Array:
     """Band ratios, shape (3, 1, 1), green near one, of a population from blue (0) to red (1)."""
-    ratios = np.array([0.87 + 0.38 * red, 0.98, 1.18 - 0.56 * red]) * np.exp(
+    ratios = np.array([0.92 + 0.36 * red, 1.0, 1.12 - 0.54 * red]) * np.exp(
         rng.normal(0, scatter, 3)
     )
     return np.asarray(ratios, np.float32)[:, None, None]
@@ -144,7 +144,7 @@ def disk(
             number = 2
         degrees = float(rng.uniform(*pitch))
         signed = np.radians(degrees) * rng.choice([-1, 1])
-        rough = float(rng.beta(1.4, 4))
+        rough = float(rng.beta(1.6, 3.2))
         wobble = p.smooth_field(rng, n, 6) * np.float32(0.12 + 0.9 * rough / number)
         sharp = float(rng.uniform(1.0, 3.5))
 
@@ -160,7 +160,8 @@ def disk(
         uneven = 1 + np.float32(rng.uniform(0, 0.5)) * np.cos(
             theta - np.float32(rng.uniform(0, 6.3))
         )
-        contrast = float(rng.uniform(0.7, 3.2))
+        # Tightly wound arms are shallow ripples more often than strong waves.
+        contrast = float(rng.uniform(0.5, 3.0)) * min(1.0, 0.25 + degrees / 24)
         flicker = np.maximum(1 + np.float32(0.2 + 0.7 * rough) * clumps, 0)
         young_light = base * ridge * rise * uneven * flicker * np.float32(contrast)
         # Arms gather the light of the disk: between them it is thinner than a plain disk would be.
@@ -229,7 +230,7 @@ def edge_on(rng: np.random.Generator, stage: Stage, *, bulged: bool) -> tuple[Ar
     level = stage.faintest * float(np.exp(stage.reach / scale)) * rng.uniform(0.7, 1.4)
     profile = p.edge_on_disk(u, v, scale, height)
     profile *= p.fade(np.abs(u), 1.05 * stage.reach, stage.reach / 12)
-    clumpy = 1 + np.float32(rng.uniform(0, 0.3)) * p.smooth_field(rng, stage.n, 24)
+    clumpy = 1 + np.float32(rng.uniform(0, 0.2)) * p.smooth_field(rng, stage.n, 24)
     red = float(np.clip(rng.normal(0.55 if bulged else 0.35, 0.25), -0.1, 1.1))
     light = level * profile * np.maximum(clumpy, 0) * colour(rng, red)
     made = Made(thin * 1.2, 1.1 * scale, level * 0.4, edge_on=True, disk=True)

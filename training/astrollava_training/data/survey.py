@@ -37,8 +37,8 @@ class Survey:
         Stretch: displayed units of one sky noise, black point in sky noise, knee of the curve.
     balance : tuple of float
         Colour balance of the three bands.
-    gray : bool
-        One band shown in gray.
+    saturation : float
+        Strength of the colours: 1 as they are, 0 for one band shown in gray.
     faintest : float
         Surface brightness, in sky noise, that is seen to stand out.
     """
@@ -52,25 +52,28 @@ class Survey:
     offset: float
     soft: float
     balance: tuple[float, float, float]
-    gray: bool
+    saturation: float
     faintest: float
 
 
 def pick(rng: np.random.Generator, scale: float) -> Survey:
     """Pick a survey at random; ``scale`` is the picture's side over 120 pixels."""
     style = str(rng.choice(_STYLES, p=_SHARES))
-    gray = bool(rng.random() < (0.3 if style not in ("legacy", "lupton") else 0.04))
-    saturation = rng.uniform(0.01, 0.06) if rng.random() < 0.85 else 0.15
+    if rng.random() < (0.3 if style not in ("legacy", "lupton") else 0.04):
+        saturation = 0.0
+    else:
+        saturation = 1.0 if rng.random() < 0.7 else float(rng.uniform(0.1, 1.3))
+    tint = rng.uniform(0.01, 0.06) if rng.random() < 0.85 else 0.1
     if style == "legacy":
         gain, offset, soft = (
-            rng.lognormal(np.log(0.014), 0.35),
+            rng.lognormal(np.log(0.016), 0.35),
             rng.uniform(0.02, 0.04),
             rng.uniform(16, 22),
         )
     elif style == "lupton":
         gain, offset, soft = (
             rng.lognormal(np.log(0.012), 0.4),
-            rng.uniform(-1.0, 0.7),
+            rng.uniform(-1.6, 0.3),
             rng.uniform(4, 12),
         )
     else:
@@ -88,8 +91,8 @@ def pick(rng: np.random.Generator, scale: float) -> Survey:
         gain=float(gain),
         offset=float(offset),
         soft=float(soft),
-        balance=tuple(np.exp(rng.normal(0, saturation, 3)).tolist()),
-        gray=gray,
+        balance=tuple(np.exp(rng.normal(0, tint, 3)).tolist()),
+        saturation=saturation,
         faintest=float(rng.uniform(1.2, 2.5) if style == "lupton" else rng.uniform(0.7, 1.6)),
     )
 
@@ -125,14 +128,13 @@ def noise(rng: np.random.Generator, light: Array, survey: Survey) -> Array:
 def stretch(light: Array, survey: Survey) -> NDArray[np.uint8]:
     """Show (3, n, n) as (n, n, 3) 8-bit, red first."""
     bands = light
-    if survey.gray:
-        bands = np.broadcast_to(light.mean(axis=0, keepdims=True) * np.float32(1.4), light.shape)
+    if survey.saturation != 1.0:
+        gray = light.mean(axis=0, keepdims=True)
+        bands = gray + (light - gray) * np.float32(survey.saturation)
     balance = np.array(survey.balance, np.float32)[:, None, None]
     if survey.style == "legacy":
         # The viewer's own curve: each band over a floor, the mean through asinh, colour kept.
-        shown = np.maximum(
-            bands * balance * np.float32(survey.gain * 1.0) + np.float32(survey.offset), 0
-        )
+        shown = np.maximum(bands * balance * np.float32(survey.gain) + np.float32(survey.offset), 0)
         mean = shown.mean(axis=0) + np.float32(1e-6)
         shown = shown * (
             np.arcsinh(np.float32(survey.soft) * mean) / (np.float32(np.sqrt(survey.soft)) * mean)
@@ -143,7 +145,7 @@ def stretch(light: Array, survey: Survey) -> NDArray[np.uint8]:
         )
         mean = shown.mean(axis=0) + np.float32(1e-6)
         shown = shown * (
-            np.arcsinh(np.float32(survey.soft) * mean) / (np.float32(0.4 * survey.soft) * mean)
+            np.arcsinh(np.float32(survey.soft) * mean) / (np.float32(0.5 * survey.soft) * mean)
         )
         # SDSS keeps the hue of what is too bright to show.
         shown = shown / np.maximum(shown.max(axis=0), 1)
