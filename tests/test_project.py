@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import difflib
 import importlib
 import inspect
 import re
@@ -209,6 +210,26 @@ def test_every_option_is_documented() -> None:
     ]
     missing += [name for name in commands if f"astrollava {name}" not in page]
     assert missing == []
+
+
+def test_the_readme_shows_what_the_model_says() -> None:
+    """Output that an older model printed would promise what nobody gets.
+
+    The words may differ a little on another processor; the model must be the same.
+    """
+    from astrollava import Describer
+    from astrollava.images import example
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- output (\S+) -->\n```text\n(.*?)```", text, flags=re.DOTALL)
+    assert shown is not None, "run docs/make_readme_assets.py"
+    with Describer() as describer:
+        said = describer.describe(example())
+    files = said.provenance.model["files"]
+    mark = "-".join(files[role]["sha256"][:12] for role in sorted(files))
+    assert shown[1] == mark, "the model changed: run docs/make_readme_assets.py"
+    printed = " ".join(shown[2].split())[: len(said.text)]
+    assert difflib.SequenceMatcher(None, printed, said.text).ratio() > 0.7
 
 
 # The tree and the wheel ----------------------------------------------------------------------
