@@ -57,7 +57,7 @@ def _seen_arms(made: Made, psf: float) -> float:
     contrast = made.arm_contrast * _kept(made.arm_spacing, psf)
     signal = contrast * _signal(made.brightness, made.arm_spacing / 3)
     return (
-        _rise(contrast, 0.38, 0.1) * _rise(math.log(signal + 0.01), 1.4, 0.4) if made.arms else 0.0
+        _rise(contrast, 0.42, 0.08) * _rise(math.log(signal + 0.01), 1.4, 0.4) if made.arms else 0.0
     )
 
 
@@ -91,9 +91,9 @@ def _label(seen: dict[str, float], made: Made, facts: dict[str, Fractions | None
         if seen["bar"] > 0.5:
             return "barred_spiral"
         if seen["bar"] < 0.35:
-            if made.pitch < 16:
+            if made.pitch < 20:
                 return "unbarred_tight_spiral"
-            if made.pitch > 19:
+            if made.pitch > 25:
                 return "unbarred_loose_spiral"
     return None
 
@@ -129,7 +129,7 @@ def judge(made: Made, psf: float, neighbours: int) -> Facts:
         * _rise(half / psf, 1.3, 0.3),
         "ring": made.odd.get("ring", 0.0) * signal * _rise(half / psf, 3.5, 1.0),
         "dust_lane": made.odd.get("dust_lane", 0.0) * signal * _rise(half * axis / psf, 1.2, 0.4),
-        "edge_bulge": _rise(made.bulge, 0.1, 0.03) * (0.3 + 0.7 * _rise(half / psf, 1.5, 0.5)),
+        "edge_bulge": _rise(made.bulge, 0.065, 0.02) * (0.3 + 0.7 * _rise(half / psf, 1.5, 0.5)),
     }
     odd = min(
         max(seen["merger"], seen["disturbed"], 0.7 * seen["ring"], 0.8 * seen["dust_lane"], 0.05),
@@ -138,12 +138,12 @@ def judge(made: Made, psf: float, neighbours: int) -> Facts:
     if made.edge_on:
         disky = seen["thin"]
     else:
-        plain = 0.12 + (0.28 * signal if made.disk and made.bulge < 0.25 else 0.0)
+        plain = 0.12 + (0.18 * signal if made.disk and made.bulge < 0.25 else 0.0)
         disky = max(plain, seen["arms"], seen["bar"], seen["ring"], 0.75 * seen["disturbed"])
         disky = max(disky, 0.45 * seen["merger"])
     features = 0.04 + 0.9 * disky
     edge = seen["thin"] if made.edge_on else 0.5 * (1 - _rise(axis, 0.3, 0.04))
-    tight, loose = 1 - _rise(made.pitch, 13.0, 2.0), _rise(made.pitch, 23.0, 3.0)
+    tight, loose = 1 - _rise(made.pitch, 17.0, 2.0), _rise(made.pitch, 28.0, 2.5)
     vague = (
         0.08
         + 0.7 * made.flocculent * (1 - 0.6 * seen["arms"])

@@ -90,6 +90,13 @@ def _sersic(
     inner, outer = colour(rng, red), colour(rng, red - rng.uniform(0.0, 0.3), 0.02)
     mix = np.exp(p.elliptical_radius(u, v, q) * np.float32(-0.7 / half))
     light = (level * profile) * (outer + (inner - outer) * mix)
+    if rng.random() < 0.6:
+        # No galaxy is a formula: faint unevenness, and isophotes that are not quite concentric.
+        uneven = p.smooth_field(rng, stage.n, int(rng.integers(5, 20)))
+        tilt = (u * np.float32(np.cos(index)) + v * np.float32(np.sin(index))) / np.float32(
+            stage.reach
+        )
+        light = light * np.maximum(1 + np.float32(rng.uniform(0, 0.09)) * (uneven + 2 * tilt), 0.3)
     return light, Made(axis_ratio=q, half_light=half, brightness=level * 1.5)
 
 
@@ -161,7 +168,7 @@ def disk(
             theta - np.float32(rng.uniform(0, 6.3))
         )
         # Tightly wound arms are shallow ripples more often than strong waves.
-        contrast = float(rng.uniform(0.5, 3.0)) * min(1.0, 0.25 + degrees / 24)
+        contrast = float(rng.uniform(0.5, 3.0)) * min(1.0, 0.4 + degrees / 28)
         flicker = np.maximum(1 + np.float32(0.2 + 0.7 * rough) * clumps, 0)
         young_light = base * ridge * rise * uneven * flicker * np.float32(contrast)
         # Arms gather the light of the disk: between them it is thinner than a plain disk would be.
@@ -214,6 +221,20 @@ def disk(
     return light, made
 
 
+def cigar(rng: np.random.Generator, stage: Stage) -> tuple[Array, Made]:
+    """Elongated smooth galaxy: a thin spheroid, or a thick disk near its edge without features."""
+    if rng.random() < 0.5:
+        return smooth(rng, stage, 0.22, 0.42)
+    x, y = p.grid(stage.n)
+    u, v = p.turned(x, y, stage.centre, rng.uniform(0, np.pi))
+    scale = stage.reach / rng.uniform(2.4, 4.2)
+    thick = float(rng.uniform(0.17, 0.3))
+    level = min(stage.faintest * float(np.exp(stage.reach / scale)), 200.0)
+    profile = p.edge_on_disk(u, v, scale, thick * stage.reach)
+    light = level * profile * colour(rng, float(np.clip(rng.normal(0.55, 0.25), -0.1, 1.1)))
+    return light, Made(thick * 1.4, 1.1 * scale, level * 0.4)
+
+
 def edge_on(rng: np.random.Generator, stage: Stage, *, bulged: bool) -> tuple[Array, Made]:
     """Disk seen from its edge, with a rounded or boxy bulge or none, sometimes with a dust lane."""
     x, y = p.grid(stage.n)
@@ -225,7 +246,7 @@ def edge_on(rng: np.random.Generator, stage: Stage, *, bulged: bool) -> tuple[Ar
         else v + np.float32(0.3 * bend) * u * u
     )
     scale = stage.reach / rng.uniform(2.6, 4.8)
-    thin = float(rng.uniform(0.07, 0.17 if not bulged else 0.2))
+    thin = float(rng.uniform(0.06, 0.16 if not bulged else 0.18))
     height = max(thin * stage.reach, 0.4)
     level = stage.faintest * float(np.exp(stage.reach / scale)) * rng.uniform(0.7, 1.4)
     profile = p.edge_on_disk(u, v, scale, height)
@@ -235,11 +256,11 @@ def edge_on(rng: np.random.Generator, stage: Stage, *, bulged: bool) -> tuple[Ar
     light = level * profile * np.maximum(clumpy, 0) * colour(rng, red)
     made = Made(thin * 1.2, 1.1 * scale, level * 0.4, edge_on=True, disk=True)
     if bulged:
-        share = float(rng.uniform(0.12, 0.5))
+        share = float(rng.uniform(0.07, 0.4))
         made.boxy = bool(rng.random() < 0.2)
         shape = p.elliptical_radius(u, v, rng.uniform(0.6, 0.95), 3.5 if made.boxy else 2.0)
         lump = p.sersic(
-            shape, max(rng.uniform(0.1, 0.3) * stage.reach, 1.4 * height), rng.uniform(0.8, 2.5)
+            shape, max(rng.uniform(0.08, 0.26) * stage.reach, 1.3 * height), rng.uniform(0.8, 2.5)
         )
         total = float(profile.sum()) * level * share / (1 - share)
         light += np.minimum(lump * np.float32(total / float(lump.sum())), 400.0) * colour(rng, 0.9)
@@ -256,14 +277,14 @@ def edge_on(rng: np.random.Generator, stage: Stage, *, bulged: bool) -> tuple[Ar
 DRAWN: dict[str, Callable[[np.random.Generator, Stage], tuple[Array, Made]]] = {
     "round_smooth": lambda rng, stage: smooth(rng, stage, 0.84, 1.0),
     "in_between_smooth": lambda rng, stage: smooth(rng, stage, 0.46, 0.8),
-    "cigar_smooth": lambda rng, stage: smooth(rng, stage, 0.2, 0.42),
-    "barred_spiral": lambda rng, stage: disk(rng, stage, barred=True, pitch=(8, 35)),
-    "unbarred_tight_spiral": lambda rng, stage: disk(rng, stage, pitch=(6, 15)),
-    "unbarred_loose_spiral": lambda rng, stage: disk(rng, stage, pitch=(20, 42)),
+    "cigar_smooth": cigar,
+    "barred_spiral": lambda rng, stage: disk(rng, stage, barred=True, pitch=(9, 38)),
+    "unbarred_tight_spiral": lambda rng, stage: disk(rng, stage, pitch=(7, 19)),
+    "unbarred_loose_spiral": lambda rng, stage: disk(rng, stage, pitch=(25, 45)),
     "edge_on_no_bulge": lambda rng, stage: edge_on(rng, stage, bulged=False),
     "edge_on_bulge": lambda rng, stage: edge_on(rng, stage, bulged=True),
     "featureless_disk": lambda rng, stage: disk(rng, stage, tilt=(0.3, 1.0)),
-    "medium_spiral": lambda rng, stage: disk(rng, stage, pitch=(14, 22)),
+    "medium_spiral": lambda rng, stage: disk(rng, stage, pitch=(17, 27)),
     "barred_disk": lambda rng, stage: disk(rng, stage, barred=True),
 }
 """How a galaxy of each name is drawn: light of shape (3, n, n), and what it is made of."""

@@ -18,7 +18,9 @@ __all__ = ["MIX", "simulate", "simulate_one"]
 
 MIX: Mapping[str, float] = {
     **dict.fromkeys(LABELS, 0.085),
-    "featureless_disk": 0.03,
+    "unbarred_loose_spiral": 0.065,
+    "unbarred_tight_spiral": 0.1,
+    "featureless_disk": 0.05,
     "medium_spiral": 0.03,
     "barred_disk": 0.02,
     "noise": 0.015,
