@@ -16,6 +16,7 @@ TRAINING = ROOT / "training" / "astrollava_training"
 # Room -> the rooms it may import. A new room is added here on purpose, with thought.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "_versions": set(),
     "prompts": {"errors"},
     "vocabularies": {"errors"},
     "results": {"errors", "_html"},  # a result draws itself for Jupyter
@@ -24,14 +25,20 @@ ARROWS: dict[str, set[str]] = {
     "images": {"errors"},
     "engine": {"errors"},
     "models": {"errors"},
+    "streams": {"errors", "results"},
+    # The front door and what stands behind it: the only place where the three rooms meet.
+    "_session": {
+        "_versions", "engine", "errors", "grounding", "images", "models", "prompts", "results",
+        "streams", "vocabularies",
+    },
     "describer": {
-        "errors", "results", "prompts", "vocabularies", "grounding", "images", "engine", "models",
+        "_session", "engine", "errors", "models", "prompts", "results", "selfcheck", "streams",
+        "vocabularies",
     },
-    "doctor": {"errors", "images", "engine", "models", "describer", "results", "prompts"},
+    "selfcheck": {"describer", "images", "results"},
+    "doctor": {"describer", "engine", "errors", "models"},
+    "cli": {"_html", "describer", "doctor", "errors", "images", "results"},
     "__main__": {"cli"},
-    "cli": {
-        "errors", "results", "prompts", "vocabularies", "images", "describer", "doctor", "models",
-    },
 }  # fmt: skip
 
 
