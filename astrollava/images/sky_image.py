@@ -1,0 +1,165 @@
+"""The one form every image takes inside the library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrollava.errors import EmptyImage, UnsupportedImage
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+__all__ = ["SkyImage"]
+
+
+@dataclass(frozen=True, eq=False)
+class SkyImage:
+    """An image of the sky, or a picture of one, as plain float planes.
+
+    Use `astrollava.images.read` to make one from a file, an HDU, an array and so on. Building one
+    directly is for code that already holds planes, such as a cutout service.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Finite values or NaN, shape ``(bands, ny, nx)``; kept as read-only float32 in native byte
+        order. Copied unless it is already so. NaN and infinite values are bad pixels.
+    bands : tuple of str
+        One name a plane: ``("g", "r", "z")``; ``("R", "G", "B")`` for a colour picture; ``("1",)``
+        where nothing is known.
+    wcs : `astropy.wcs.WCS`, optional
+        Two-dimensional celestial coordinates of the planes.
+    unit : str, optional
+        Unit of the values.
+    mask : ndarray of bool, optional
+        Shape ``(ny, nx)``; True marks a bad pixel. Bad values in `pixels` are added to it.
+    meta : mapping
+        Small and JSON-able: object, telescope, filter, date and the like.
+    origin : {"lower", "upper"}
+        Whether row 0 is the bottom (FITS) or the top (PNG, JPEG) of the picture.
+    display : bool
+        True for an already stretched 8-bit picture, values 0-255: rendering leaves its values.
+    source : mapping
+        Where the image came from; JSON-able.
+
+    Raises
+    ------
+    EmptyImage
+        If an axis has length zero.
+    UnsupportedImage
+        If shapes do not fit each other or the values are not numbers.
+    """
+
+    pixels: NDArray[np.float32]
+    bands: tuple[str, ...]
+    wcs: WCS | None = None
+    unit: str | None = None
+    mask: NDArray[np.bool_] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    origin: Literal["lower", "upper"] = "lower"
+    display: bool = False
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        pixels = _frozen_float32(self.pixels)
+        if pixels.ndim != 3:
+            raise UnsupportedImage(
+                f"pixels have shape {pixels.shape}",
+                expected="three axes: (bands, ny, nx)",
+                hint="use astrollava.images.read, which also takes plain 2-D arrays",
+            )
+        if 0 in pixels.shape:
+            raise EmptyImage(f"pixels have shape {pixels.shape}", expected="no axis of length zero")
+        if len(self.bands) != len(pixels):
+            raise UnsupportedImage(
+                f"{len(self.bands)} band names for {len(pixels)} planes", expected="one name a plane"
+            )
+        if self.origin not in ("lower", "upper"):
+            raise UnsupportedImage(f"origin is {self.origin!r}", expected="'lower' or 'upper'")
+        object.__setattr__(self, "pixels", pixels)
+        object.__setattr__(self, "bands", tuple(str(name) for name in self.bands))
+        object.__setattr__(self, "mask", _complete_mask(pixels, self.mask))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, ``(ny, nx)``."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+    @cached_property
+    def centre(self) -> tuple[float, float] | None:
+        """ICRS right ascension and declination of the middle of the image in degrees, if known."""
+        if self.wcs is None:
+            return None
+        from astrollava.images._wcs import centre_of
+
+        return centre_of(self.wcs, self.shape)
+
+    @cached_property
+    def pixel_scale(self) -> float | None:
+        """Geometric mean of the pixel's sides in arcseconds, if known."""
+        if self.wcs is None:
+            return None
+        from astrollava.images._wcs import pixel_scale_of
+
+        return pixel_scale_of(self.wcs)
+
+    def describe_source(self) -> dict[str, Any]:
+        """Return `source` with ``centre`` and ``pixel_scale`` where they are known.
+
+        Returns
+        -------
+        dict
+            JSON-able. ``centre`` is ``[ra, dec]`` in ICRS degrees, ``pixel_scale`` in arcseconds.
+        """
+        described = dict(self.source)
+        if self.centre is not None:
+            described["centre"] = list(self.centre)
+        if self.pixel_scale is not None:
+            described["pixel_scale"] = self.pixel_scale
+        return described
+
+    def __repr__(self) -> str:
+        ny, nx = self.shape
+        scale = f", {self.pixel_scale:.3g} arcsec/pixel" if self.pixel_scale else ""
+        kind = "picture" if self.display else "image"
+        return f"<SkyImage: {nx} x {ny} {kind}, bands {', '.join(self.bands)}{scale}>"
+
+
+def _frozen_float32(values: Any) -> NDArray[np.float32]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "buif":
+        raise UnsupportedImage(
+            f"pixels have dtype {array.dtype}", expected="real numbers", hint="convert them first"
+        )
+    # A read-only array that owns its memory cannot change behind our back; all others are copied.
+    if array.dtype == np.float32 and not array.flags.writeable and array.base is None:
+        return array
+    with np.errstate(over="ignore"):
+        array = np.array(array, dtype=np.float32, order="C")
+    array.flags.writeable = False
+    return array
+
+
+def _complete_mask(
+    pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    bad = np.zeros(pixels.shape[1:], dtype=bool)
+    if mask is not None:
+        given = np.asarray(mask)
+        if given.shape != bad.shape:
+            raise UnsupportedImage(
+                f"mask has shape {given.shape}", expected=f"that of a plane, {bad.shape}"
+            )
+        bad |= given.astype(bool)
+    for plane in pixels:
+        bad |= ~np.isfinite(plane)
+    if not bad.any():
+        return None
+    bad.flags.writeable = False
+    return bad
