@@ -1,0 +1,183 @@
+"""What stands behind the front door: image, model and words brought together for one request.
+
+`Describer` and `Conversation` say what can be asked; here it is done, so that both do it alike.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from astrollava._versions import versions
+from astrollava.errors import ClosedError, InvalidRequest
+from astrollava.grounding import find_claims
+from astrollava.results import Answer, Description, Flag, Provenance
+from astrollava.streams import TextStream
+
+if TYPE_CHECKING:
+    from astrollava.engine import Completion, Engine, ImageEmbedding, Sampling
+    from astrollava.images import Rendered, SkyImage
+    from astrollava.models import ModelFacts
+    from astrollava.prompts import Prompt
+    from astrollava.vocabularies import Vocabulary
+
+__all__ = ["READING", "RENDERING", "SAMPLING", "Seen", "Session", "user_turn"]
+
+READING = ("hdu", "cutout", "bands", "max_pixels")
+RENDERING = ("interval", "stretch", "combine")
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", "max_tokens")
+
+Result = TypeVar("Result", Description, Answer)
+Finish = Callable[[str, tuple[Flag, ...], Provenance], Result]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An image that was read, rendered and encoded: all that can be asked of it needs no more."""
+
+    image: SkyImage
+    rendered: Rendered
+    embedding: ImageEmbedding
+
+    def thumbnail(self) -> bytes:
+        """Return the picture the model sees, as PNG bytes."""
+        from PIL import Image
+
+        out = io.BytesIO()
+        Image.fromarray(self.rendered.rgb).save(out, format="PNG")
+        return out.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """An engine and what is known about the model in it."""
+
+    engine: Engine
+    facts: ModelFacts
+
+    def options(
+        self, given: Mapping[str, Any], accepted: Sequence[str] = (*READING, *RENDERING, *SAMPLING)
+    ) -> tuple[dict[str, Any], Sampling]:
+        """Part options into those that make the picture and those that choose the words.
+
+        An option given as None counts as left out.
+        """
+        from astrollava.engine import Sampling
+
+        for name in given:
+            if name not in accepted:
+                near = difflib.get_close_matches(name, accepted, n=1)
+                raise InvalidRequest(
+                    f"there is no option {name!r}",
+                    expected=f"one of {', '.join(accepted)}",
+                    hint=f"Did you mean {near[0]!r}?" if near else "",
+                )
+        chosen = {name: value for name, value in given.items() if value is not None}
+        words = {name: chosen.pop(name) for name in SAMPLING if name in chosen}
+        return chosen, Sampling(**words)
+
+    def look(self, source: Any, options: Mapping[str, Any]) -> Seen:
+        """Read, render and encode an image."""
+        from astrollava import images
+
+        if self.engine.closed:
+            raise ClosedError("this Describer is closed", hint="Make a new one")
+        image = images.read(source, **{k: v for k, v in options.items() if k in READING})
+        rendered = images.render(
+            image,
+            size=self.engine.image_size,
+            rule=self.facts.render_rule,
+            background=self.facts.render_background,
+            **{k: v for k, v in options.items() if k in RENDERING},
+        )
+        return Seen(image, rendered, self.engine.encode_image(rendered.rgb))
+
+    def speak(
+        self,
+        seen: Seen,
+        messages: Sequence[Mapping[str, Any]],
+        asked: Prompt,
+        sampling: Sampling,
+        finish: Finish[Result],
+    ) -> TextStream[Result]:
+        """Answer the last of the messages; ``finish`` makes the result of the whole text."""
+        engine = self.engine
+        completion = engine.complete(engine.format(messages), [seen.embedding], sampling=sampling)
+        done: list[Result] = []
+
+        def pieces() -> Iterator[str]:
+            # Templates end where the answer begins, often without the space before it.
+            begun = False
+            for piece in completion:
+                shown = piece if begun else piece.lstrip()
+                if shown:
+                    begun = True
+                    yield shown
+            text = completion.text.strip()
+            flags = find_claims(text, has_wcs=seen.image.wcs is not None)
+            record = self.provenance(seen, asked, sampling, _generation(completion))
+            done.append(finish(text, flags, record))
+
+        return TextStream(pieces(), done)
+
+    def label_shares(self, seen: Seen, labels: Vocabulary) -> list[tuple[str, float]]:
+        """Labels and their probabilities, most probable first."""
+        prompt = self.engine.format([user_turn(labels.question, image=True)])
+        answers = [_continued(prompt, labels.answers[label]) for label in labels.labels]
+        scores = [score.logprob for score in self.engine.score(prompt, [seen.embedding], answers)]
+        shares = _softmax(scores, self.facts.label_temperature or 1.0)
+        return sorted(zip(labels.labels, shares, strict=True), key=lambda pair: -pair[1])
+
+    def provenance(
+        self, seen: Seen, asked: Prompt, sampling: Sampling, generation: Mapping[str, Any]
+    ) -> Provenance:
+        """Return the record of a result."""
+        facts = self.facts
+        return Provenance(
+            model={
+                "name": facts.name,
+                "files": facts.files,
+                "quantization": facts.quantization,
+                "licence": facts.licence,
+            },
+            prompt={"id": asked.id, "version": asked.version, "text": asked.text},
+            sampling={name: getattr(sampling, name) for name in SAMPLING},
+            rendering=seen.rendered.record.to_dict(),
+            source=seen.image.describe_source(),
+            generation=generation,
+            versions=versions(),
+            created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        )
+
+
+def user_turn(text: str, *, image: bool) -> dict[str, Any]:
+    """Make a user's message for the chat template, the image, if any, before the words."""
+    if not image:
+        return {"role": "user", "content": text}
+    return {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
+
+
+def _continued(prompt: str, answer: str) -> str:
+    """Write the answer as it would follow the prompt: after a word or a colon comes a space."""
+    return answer if not prompt or prompt[-1].isspace() or prompt[-1] == ">" else f" {answer}"
+
+
+def _softmax(scores: Sequence[float], temperature: float) -> list[float]:
+    top = max(scores)
+    weights = [math.exp((score - top) / temperature) for score in scores]
+    total = sum(weights)
+    return [weight / total for weight in weights]
+
+
+def _generation(completion: Completion) -> dict[str, Any]:
+    return {
+        "finish_reason": completion.finish_reason,
+        "prompt_tokens": completion.prompt_tokens,
+        "generated_tokens": completion.generated_tokens,
+        "seconds": round(completion.seconds, 3),
+    }
