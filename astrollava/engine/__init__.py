@@ -1,0 +1,14 @@
+"""llama.cpp in this process: RGB arrays and strings in, text and log-probabilities out.
+
+Importing this package imports neither llama-cpp-python nor Jinja2; loading a model does.
+"""
+
+from __future__ import annotations
+
+from astrollava.engine.model import Engine
+from astrollava.engine.sampling import Sampling
+from astrollava.engine.scoring import ContinuationScore
+from astrollava.engine.sequence import Completion
+from astrollava.engine.vision import ImageEmbedding
+
+__all__ = ["Completion", "ContinuationScore", "Engine", "ImageEmbedding", "Sampling"]

@@ -1,0 +1,87 @@
+"""What of an engine holds memory: the model, the projector, the context, and one lock for all."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from contextlib import ExitStack
+from pathlib import Path
+
+from astrollava.engine import _logs as logs
+from astrollava.engine import runtime
+from astrollava.engine._native import Context, TextModel
+from astrollava.engine._prompt import TEXT_BLOCK
+from astrollava.engine.sequence import KVCache
+from astrollava.engine.vision import ImageEmbedding, Projector
+from astrollava.errors import ClosedError
+
+__all__ = ["Core", "load_core"]
+
+#: The context of a model trained on longer ones: a KV cache grows with it, answers are short.
+_DEFAULT_CONTEXT = 4096
+#: Image rows evaluated at once at most; bounds the compute buffer.
+_MAX_BATCH = 512
+
+# llama.cpp's log, which explains a failure, is one for the process.
+_load_lock = threading.Lock()
+
+
+class Core:
+    """A loaded pair. Everything but `close` is to be used with `lock` held."""
+
+    def __init__(
+        self, lib: runtime.Bindings, model: TextModel, projector: Projector, context: Context
+    ) -> None:
+        self.lib = lib
+        self.model = model
+        self.projector = projector
+        self.context = context
+        self.cache = KVCache(context)
+        self.images: OrderedDict[str, ImageEmbedding] = OrderedDict()
+        self.lock = threading.Lock()
+        self.closed = False
+
+    def check_open(self) -> None:
+        """Refuse to touch what is freed; call with the lock held."""
+        if self.closed:
+            raise ClosedError("the engine was closed", hint="Load the model again")
+
+    def close(self) -> None:
+        """Free everything, once the step in progress is done."""
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+            self.images.clear()
+            self.context.free()
+            self.projector.free()
+            self.model.free()
+
+
+def load_core(
+    text: Path,
+    mmproj: Path,
+    *,
+    n_ctx: int | None,
+    n_gpu_layers: int,
+    projector_on_gpu: bool,
+    threads: int,
+) -> Core:
+    """Load both files; the parameters are those of `Engine`, already checked."""
+    lib = runtime.load()
+    with _load_lock, ExitStack() as undo:
+        model = TextModel(lib, text, n_gpu_layers=n_gpu_layers)
+        undo.callback(model.free)
+        projector = Projector(lib, mmproj, model, on_gpu=projector_on_gpu, threads=threads)
+        undo.callback(projector.free)
+        n_batch = max(TEXT_BLOCK, projector.image_tokens)
+        if projector.causal:
+            # Else all tokens of an image see each other, and it must go in at once.
+            n_batch = min(n_batch, _MAX_BATCH)
+        if n_ctx is None:
+            n_ctx = min(model.n_ctx_train, _DEFAULT_CONTEXT)
+        context = Context(lib, model, n_ctx=n_ctx, n_batch=n_batch, threads=threads)
+        undo.callback(context.free)
+        logs.raise_interrupt()
+        undo.pop_all()
+    return Core(lib, model, projector, context)

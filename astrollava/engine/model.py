@@ -1,0 +1,320 @@
+"""The engine: a language model and its projector, ready for requests."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from astrollava.engine import runtime
+from astrollava.engine._core import load_core
+from astrollava.engine._prompt import IMAGE_MARKER, Plan, make_plan
+from astrollava.engine.sampling import Sampling
+from astrollava.engine.scoring import ContinuationScore, score
+from astrollava.engine.sequence import Completion
+from astrollava.engine.vision import ImageEmbedding, pixel_key
+from astrollava.errors import InvalidRequest, ModelNotFound, TemplateError
+
+if TYPE_CHECKING:
+    from astrollava.engine.template import ChatTemplate
+
+__all__ = ["Engine"]
+
+#: Encoded images kept.
+_CACHED_IMAGES = 4
+
+
+class Engine:
+    """A vision-language model run in this process by llama.cpp.
+
+    It may be shared by threads. `close` it, use it in a ``with`` statement, or drop it: each frees
+    its memory.
+
+    Parameters
+    ----------
+    text, mmproj : path
+        The GGUF files of the language model and of its vision tower and projector.
+    n_ctx : int, optional
+        Tokens of prompt, images and answer together; by default what the model was trained with,
+        but at most 4096.
+    n_gpu_layers : int
+        Layers of the language model to put on a GPU; 0 none, -1 all.
+    projector_on_gpu : bool
+        Whether to put the vision tower and projector on a GPU.
+    threads : int, optional
+        Threads to compute with; by default one a physical core this process may use.
+
+    Attributes
+    ----------
+    image_size : tuple of int
+        Height and width in pixels of the images the model reads.
+    image_tokens : int
+        Tokens one image takes of the context.
+    n_ctx, n_embd : int
+        Size of the context in tokens, and width of an image token.
+    architecture, projector : str
+        What llama.cpp calls the two, for example ``"llama"`` and ``"mlp"``.
+    chat_template : str or None
+        The template in the file.
+    image_marker : str
+        What stands for an image in a prompt.
+
+    Raises
+    ------
+    EngineUnavailable
+        llama-cpp-python is missing, broken or of another version.
+    ModelNotFound
+        There is no file at a path.
+    ModelLoadFailed
+        llama.cpp cannot load a file.
+    ProjectorMismatch
+        The two files do not belong together.
+    InvalidRequest
+        A number is out of range.
+
+    Examples
+    --------
+    >>> with Engine("text.gguf", "mmproj.gguf") as engine:              # doctest: +SKIP
+    ...     prompt = engine.format([{"role": "user", "content": [
+    ...         {"type": "image"}, {"type": "text", "text": "What is this?"}]}])
+    ...     for piece in engine.complete(prompt, [engine.encode_image(rgb)]):
+    ...         print(piece, end="")
+    """
+
+    def __init__(
+        self,
+        text: str | PathLike[str],
+        mmproj: str | PathLike[str],
+        *,
+        n_ctx: int | None = None,
+        n_gpu_layers: int = 0,
+        projector_on_gpu: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        if n_ctx is not None:
+            _check_integer("n_ctx", n_ctx, 1, 2**24)
+        _check_integer("n_gpu_layers", n_gpu_layers, -1, 10_000)
+        if threads is None:
+            threads = runtime.physical_cores()
+        _check_integer("threads", threads, 1, 512)
+        paths = Path(text), Path(mmproj)
+        for path in paths:
+            if not path.is_file():
+                raise ModelNotFound(f"there is no file at {path}", expected="a GGUF file")
+        self._core = load_core(
+            *paths,
+            n_ctx=n_ctx,
+            n_gpu_layers=n_gpu_layers,
+            projector_on_gpu=projector_on_gpu,
+            threads=threads,
+        )
+        # Also at exit, while the drivers of GPUs are still there to free into.
+        self._close = weakref.finalize(self, self._core.close)
+        model, projector = self._core.model, self._core.projector
+        self.image_size: tuple[int, int] = projector.image_size
+        self.image_tokens: int = projector.image_tokens
+        self.n_ctx: int = self._core.context.n_ctx
+        self.n_embd: int = model.n_embd
+        self.architecture: str = model.architecture
+        self.projector: str = projector.kind
+        self.chat_template: str | None = model.chat_template
+        self.image_marker: str = IMAGE_MARKER
+        self.threads: int = threads
+        self._template: ChatTemplate | None = None
+
+    def format(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """Return the prompt the model's chat template makes of `messages`.
+
+        Parameters
+        ----------
+        messages : sequence of mappings
+            Each with ``role`` ("system", "user" or "assistant") and ``content``: text, or a list of
+            ``{"type": "image"}`` and ``{"type": "text", "text": ...}``.
+
+        Returns
+        -------
+        str
+            Ends where the model is to speak; `image_marker` stands for each image.
+
+        Raises
+        ------
+        TemplateError
+            There is no template, or it cannot be used for these messages.
+        InvalidRequest
+            A message is not of the form above.
+        """
+        if self._template is None:
+            self._template = self._compile()
+        return self._template.render(messages)
+
+    def _compile(self) -> ChatTemplate:
+        # Jinja2 costs a tenth of a cold start: only now.
+        from astrollava.engine.template import LLAVA_TEMPLATE, ChatTemplate
+
+        source = self.chat_template
+        if source is None:
+            if (self.architecture, self.projector) != ("llama", "mlp"):
+                raise TemplateError(
+                    f"the {self.architecture} file has no chat template",
+                    expected="a GGUF file with tokenizer.chat_template",
+                    hint="Convert the model again with its template, or write the prompt yourself"
+                    " and call complete",
+                )
+            source = LLAVA_TEMPLATE
+        model = self._core.model
+        with self._core.lock:
+            self._core.check_open()
+            bos, eos = model.token_text(model.bos), model.token_text(model.eos)
+        return ChatTemplate(
+            source,
+            marker=IMAGE_MARKER,
+            bos=bos,
+            eos=eos,
+            frames_images=self._core.projector.frames_images,
+        )
+
+    def encode_image(self, rgb: npt.NDArray[np.uint8]) -> ImageEmbedding:
+        """Run the vision tower and projector on an image; the last few results are kept.
+
+        Parameters
+        ----------
+        rgb : ndarray of uint8, shape (height, width, 3)
+            Exactly of `image_size`; row 0 is the top.
+
+        Returns
+        -------
+        ImageEmbedding
+            For `complete` and `score`, of this engine.
+
+        Raises
+        ------
+        InvalidRequest
+            Another dtype or shape.
+        ClosedError
+            The engine was closed.
+        """
+        core = self._core
+        core.projector.check(rgb)
+        key = pixel_key(rgb)
+        with core.lock:
+            core.check_open()
+            found = core.images.get(key)
+            if found is None:
+                found = core.images[key] = core.projector.encode(rgb, key)
+            core.images.move_to_end(key)
+            while len(core.images) > _CACHED_IMAGES:
+                core.images.popitem(last=False)
+        return found
+
+    def complete(
+        self,
+        prompt: str,
+        images: Sequence[ImageEmbedding] = (),
+        *,
+        sampling: Sampling | None = None,
+        stop: Sequence[str] = (),
+        cancel: threading.Event | None = None,
+    ) -> Completion:
+        """Start to generate the text that follows `prompt`.
+
+        Parameters
+        ----------
+        prompt : str
+            From `format`, or written with one `image_marker` for each image.
+        images : sequence of ImageEmbedding
+            From `encode_image`, in the order of the markers.
+        sampling : Sampling, optional
+            How to choose tokens and when to stop; greedy by default.
+        stop : sequence of str
+            The text ends before any of these.
+        cancel : threading.Event, optional
+            Setting it ends the text at the next token, from any thread.
+
+        Returns
+        -------
+        Completion
+            An iterator over pieces of text; nothing is computed before the first is asked for.
+
+        Raises
+        ------
+        ContextTooLong
+            The prompt leaves no room for an answer.
+        InvalidRequest
+            Images and markers differ in number, or a stop string is empty.
+        ClosedError
+            The engine was closed; also while the text is being generated.
+        """
+        if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
+            raise InvalidRequest(f"stop={stop!r}", expected="a sequence of texts, none empty")
+        plan = self._plan(prompt, images)
+        return Completion(self, self._core, plan, sampling or Sampling(), stop, cancel)
+
+    def score(
+        self, prompt: str, images: Sequence[ImageEmbedding], continuations: Sequence[str]
+    ) -> list[ContinuationScore]:
+        """Return how probable each continuation of `prompt` is; the prompt is evaluated once.
+
+        Parameters
+        ----------
+        prompt, images
+            As for `complete`.
+        continuations : sequence of str
+            Texts, none empty; a leading space counts.
+
+        Returns
+        -------
+        list of ContinuationScore
+            In the order given. Each is the same whatever the others are.
+
+        Raises
+        ------
+        ContextTooLong, InvalidRequest, ClosedError
+            As for `complete`.
+        """
+        if isinstance(continuations, str):
+            raise InvalidRequest("continuations is one text", expected="a sequence of texts")
+        return score(self._core, self._plan(prompt, images), continuations)
+
+    def _plan(self, prompt: str, images: Sequence[ImageEmbedding]) -> Plan:
+        core = self._core
+        with core.lock:
+            core.check_open()
+            return make_plan(
+                core.model, prompt, images, n_ctx=self.n_ctx, n_batch=core.context.n_batch
+            )
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._core.closed
+
+    def close(self) -> None:
+        """Free all memory; a second call does nothing. A text being generated ends."""
+        self._close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"n_ctx={self.n_ctx}, image_size={self.image_size}"
+        return f"<Engine {self.architecture}+{self.projector}, {state}>"
+
+
+def _check_integer(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidRequest(f"{name}={value!r}", expected=f"an integer from {low} to {high}")

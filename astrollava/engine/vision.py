@@ -1,0 +1,270 @@
+"""The vision tower and projector: RGB in, embeddings out, through llama.cpp's mtmd."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from astrollava.engine import _logs as logs
+from astrollava.engine._native import TextModel
+from astrollava.engine.runtime import Bindings
+from astrollava.errors import GenerationError, InvalidRequest, ModelLoadFailed, ProjectorMismatch
+
+__all__ = ["ImageEmbedding", "Projector", "pixel_key"]
+
+#: What an image becomes in a prompt: text tokens some models want around it, and ranges of rows.
+Layout: TypeAlias = tuple[tuple[int, ...] | slice, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbedding:
+    """An image as the language model reads it.
+
+    Attributes
+    ----------
+    values : ndarray of float32, shape (tokens, n_embd)
+        One row an image token; read-only.
+    key : str
+        SHA-256 of the pixels and their shape, in hexadecimal.
+    layout : tuple
+        Text token ids (tuples) and row ranges of `values` (slices), in the order they are read.
+    causal : bool
+        False where the model lets an image's tokens see each other.
+    """
+
+    values: npt.NDArray[np.float32] = field(repr=False)
+    key: str
+    layout: Layout = field(repr=False)
+    causal: bool = True
+
+
+def pixel_key(rgb: npt.NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of an image's shape and pixels, in hexadecimal."""
+    digest = hashlib.sha256(repr(rgb.shape).encode())
+    digest.update(np.ascontiguousarray(rgb).data)
+    return digest.hexdigest()
+
+
+class Projector:
+    """An mmproj file in llama.cpp: the vision tower and the projector.
+
+    Raises
+    ------
+    ProjectorMismatch
+        It writes embeddings of another width than the language model reads.
+    ModelLoadFailed
+        llama.cpp refuses it, or it is of a kind not supported here.
+    """
+
+    def __init__(
+        self, lib: Bindings, path: Path, model: TextModel, *, on_gpu: bool, threads: int
+    ) -> None:
+        self._lib = lib
+        self._n_embd = model.n_embd
+        self._path = path
+        self.pointer = _open(lib, path, model, on_gpu=on_gpu, threads=threads)
+        try:
+            self._refuse_unsupported()
+            self.image_size, self.kind = self._read_header()
+            blank = np.zeros((*self.image_size, 3), np.uint8)
+            self.causal, layout = self._with_chunks(blank, self._survey)
+        except BaseException:
+            self.free()
+            raise
+        self.image_tokens = sum(p.stop - p.start for p in layout if isinstance(p, slice))
+        #: True where the model wants text of its own around an image: it writes it itself.
+        self.frames_images = any(isinstance(p, tuple) for p in layout)
+
+    def _refuse_unsupported(self) -> None:
+        mtmd = self._lib.mtmd
+        if not mtmd.mtmd_support_vision(self.pointer):
+            raise ModelLoadFailed(
+                f"{self._path} has no vision tower", expected="an mmproj file for images"
+            )
+        if mtmd.mtmd_decode_use_mrope(self.pointer):
+            raise ModelLoadFailed(
+                f"{self._path} wants two-dimensional positions (M-RoPE), not supported yet",
+                expected="a model with plain positions, such as LLaVA, InternVL or Gemma 3",
+            )
+
+    def _read_header(self) -> tuple[tuple[int, int], str]:
+        with _GGUF(self._lib, self._path) as header:
+            side = header.integer("clip.vision.image_size")
+            kind = header.text("clip.projector_type") or header.text("clip.vision.projector_type")
+        if side is None or not 1 <= side <= 8192:
+            raise ModelLoadFailed(
+                f"{self._path} names no usable input size (clip.vision.image_size: {side})",
+                expected="an mmproj file with an input of 1 to 8192 pixels",
+            )
+        return (side, side), kind
+
+    def encode(self, rgb: npt.NDArray[np.uint8], key: str) -> ImageEmbedding:
+        """Run the tower on one image of exactly `image_size`, uint8, shape ``(h, w, 3)``."""
+        rows, layout = self._with_chunks(rgb, self._encode_chunks)
+        values = np.concatenate(rows)
+        values.setflags(write=False)
+        return ImageEmbedding(values, key, layout, self.causal)
+
+    def check(self, rgb: npt.NDArray[np.uint8]) -> None:
+        """Refuse what is not an image of exactly `image_size`.
+
+        Raises
+        ------
+        InvalidRequest
+            Another type, dtype or shape.
+        """
+        height, width = self.image_size
+        if not isinstance(rgb, np.ndarray):
+            given = f"a {type(rgb).__name__}"
+        elif rgb.dtype != np.uint8 or rgb.shape != (height, width, 3):
+            given = f"an array of {rgb.dtype} and shape {rgb.shape}"
+        else:
+            return
+        raise InvalidRequest(
+            f"the image to encode is {given}",
+            expected=f"an array of uint8 and shape ({height}, {width}, 3)",
+            hint="Render the image to the engine's image_size first",
+        )
+
+    def _with_chunks(self, rgb: npt.NDArray[np.uint8], use: Any) -> Any:
+        """Let mtmd cut a prompt that is one image, and hand its chunks to `use`."""
+        mtmd = self._lib.mtmd
+        pixels = np.ascontiguousarray(rgb)
+        data = pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        bitmap = mtmd.mtmd_bitmap_init(pixels.shape[1], pixels.shape[0], data)
+        chunks = mtmd.mtmd_input_chunks_init()
+        try:
+            marker = mtmd.mtmd_default_marker()
+            text = mtmd.mtmd_input_text(
+                text=marker, text_len=len(marker), add_special=False, parse_special=True
+            )
+            bitmaps = (mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap)
+            if mtmd.mtmd_tokenize(self.pointer, chunks, ctypes.byref(text), bitmaps, 1):
+                raise GenerationError(f"llama.cpp cannot prepare the image ({logs.tail(2)})")
+            size = mtmd.mtmd_input_chunks_size(chunks)
+            return use([mtmd.mtmd_input_chunks_get(chunks, i) for i in range(size)])
+        finally:
+            mtmd.mtmd_input_chunks_free(chunks)
+            mtmd.mtmd_bitmap_free(bitmap)
+
+    def _survey(self, chunks: list[Any]) -> tuple[bool, Layout]:
+        layout: list[tuple[int, ...] | slice] = []
+        causal = True
+        row = 0
+        for chunk in chunks:
+            tokens = self._text_of(chunk)
+            if tokens is not None:
+                layout.append(tokens)
+                continue
+            n = int(self._lib.mtmd.mtmd_input_chunk_get_n_tokens(chunk))
+            layout.append(slice(row, row + n))
+            row += n
+            causal &= not self._lib.mtmd.mtmd_decode_use_non_causal(self.pointer, chunk)
+        return causal, tuple(layout)
+
+    def _text_of(self, chunk: Any) -> tuple[int, ...] | None:
+        mtmd = self._lib.mtmd
+        if mtmd.mtmd_input_chunk_get_type(chunk) != mtmd.MTMD_INPUT_CHUNK_TYPE_TEXT:
+            return None
+        count = ctypes.c_size_t()
+        tokens = mtmd.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
+        return tuple(tokens[: count.value])
+
+    def _encode_chunks(self, chunks: list[Any]) -> tuple[list[npt.NDArray[np.float32]], Layout]:
+        mtmd = self._lib.mtmd
+        rows = []
+        for chunk in chunks:
+            if self._text_of(chunk) is not None:
+                continue
+            logs.clear()
+            if mtmd.mtmd_encode_chunk(self.pointer, chunk):
+                raise GenerationError(f"llama.cpp cannot encode the image ({logs.tail(2)})")
+            shape = (int(mtmd.mtmd_input_chunk_get_n_tokens(chunk)), self._n_embd)
+            out = mtmd.mtmd_get_output_embd(self.pointer)
+            rows.append(np.ctypeslib.as_array(out, shape).copy())
+        return rows, self._survey(chunks)[1]
+
+    def free(self) -> None:
+        """Release the weights."""
+        self._lib.mtmd.mtmd_free(self.pointer)
+
+
+def _open(lib: Bindings, path: Path, model: TextModel, *, on_gpu: bool, threads: int) -> Any:
+    options = lib.mtmd.mtmd_context_params_default()
+    options.use_gpu = on_gpu
+    options.print_timings = False
+    options.n_threads = threads
+    # The warm-up encodes a blank image: half of a cold start.
+    options.warmup = False
+    logs.clear()
+    pointer = lib.mtmd.mtmd_init_from_file(os.fsencode(path), model.pointer, options)
+    if pointer:
+        return pointer
+    tail = logs.tail(12)
+    if "mismatch between text model" in tail:
+        raise ProjectorMismatch(
+            f"{path} was made for another language model ({tail})",
+            expected=f"a projector that writes embeddings of width {model.n_embd}",
+            hint="Use the mmproj file published beside this very language model",
+        )
+    raise ModelLoadFailed(
+        f"llama.cpp cannot load {path} as a projector ({tail})",
+        expected="a GGUF file of a vision tower and projector (mmproj)",
+    )
+
+
+class _GGUF:
+    """Metadata of a GGUF file that llama.cpp has already loaded once."""
+
+    UINT32, STRING = 4, 8
+
+    def __init__(self, lib: Bindings, path: Path) -> None:
+        self._gguf = lib.gguf
+        self._path = path
+
+    def __enter__(self) -> _GGUF:
+        gguf = self._gguf
+        gguf.gguf_init_from_file.argtypes = [ctypes.c_char_p, _GGUFParams]
+        gguf.gguf_init_from_file.restype = ctypes.c_void_p
+        gguf.gguf_free.argtypes = [ctypes.c_void_p]
+        gguf.gguf_find_key.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        gguf.gguf_find_key.restype = ctypes.c_int64
+        for name, kind in (("kv_type", ctypes.c_int), ("val_u32", ctypes.c_uint32),
+                           ("val_str", ctypes.c_char_p)):  # fmt: skip
+            getter = getattr(gguf, f"gguf_get_{name}")
+            getter.argtypes, getter.restype = [ctypes.c_void_p, ctypes.c_int64], kind
+        self._pointer = gguf.gguf_init_from_file(os.fsencode(self._path), _GGUFParams(True, None))
+        if not self._pointer:
+            raise ModelLoadFailed(f"{self._path} changed while it was being loaded")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._gguf.gguf_free(self._pointer)
+
+    def integer(self, key: str) -> int | None:
+        index = self._find(key, self.UINT32)
+        return None if index is None else int(self._gguf.gguf_get_val_u32(self._pointer, index))
+
+    def text(self, key: str) -> str:
+        index = self._find(key, self.STRING)
+        if index is None:
+            return ""
+        return str(self._gguf.gguf_get_val_str(self._pointer, index).decode("utf-8", "replace"))
+
+    def _find(self, key: str, kind: int) -> int | None:
+        # The getters abort the process on another type.
+        index = int(self._gguf.gguf_find_key(self._pointer, key.encode()))
+        if index < 0 or self._gguf.gguf_get_kv_type(self._pointer, index) != kind:
+            return None
+        return index
+
+
+class _GGUFParams(ctypes.Structure):
+    _fields_ = (("no_alloc", ctypes.c_bool), ("ctx", ctypes.c_void_p))
