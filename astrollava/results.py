@@ -1,16 +1,73 @@
 """What comes out: text, answers and labels, each with a record of how it was made.
 
-All of it is frozen, plain data: it can be printed, pickled, compared and written as JSON.
+All of it is frozen, plain data: it can be printed, pickled, compared, hashed and written as JSON.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from astrollava.errors import InvalidRequest
+
 __all__ = ["Answer", "Classification", "Description", "Flag", "Provenance"]
+
+
+class _Record(dict[str, Any]):
+    """A dictionary that cannot be changed: prints, compares and becomes JSON like any other."""
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        raise TypeError("a result cannot be changed; result.to_dict() gives a copy that can")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Unpickling would otherwise set item by item.
+        return (type(self), (dict(self),))
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value into frozen plain data; what JSON cannot say becomes None or words."""
+    if value is None or isinstance(value, bool):
+        return value
+    # Subclasses are made plain too: numpy's float64 is a float, its str_ a str, an Enum either.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return _Record({str(key): _plain(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(_plain(item) for item in value)
+    if isinstance(value, set | frozenset):
+        return tuple(_plain(item) for item in sorted(value, key=repr))
+    if callable(isoformat := getattr(value, "isoformat", None)):
+        return str(isoformat())
+    # Scalars and arrays of numpy, without importing it. A Quantity has no list: it becomes words.
+    if callable(tolist := getattr(value, "tolist", None)) and not hasattr(value, "unit"):
+        return _plain(tolist())
+    return str(value)
+
+
+def _thawed(value: Any) -> Any:
+    """Copy plain data into dictionaries and lists that may be changed."""
+    if isinstance(value, Flag | Provenance):
+        return {f.name: _thawed(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _thawed(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_thawed(item) for item in value]
+    return value
 
 
 @dataclass(frozen=True)
@@ -40,21 +97,27 @@ class Flag:
 class Provenance:
     """How a result came about: enough to repeat it.
 
+    Whatever is given is kept as plain data that cannot be changed: numpy scalars and arrays become
+    numbers and tuples, paths and dates strings, NaN and infinities None.
+
     Attributes
     ----------
     model : mapping
-        ``name``, ``files`` (role -> ``{"name", "sha256", "bytes"}``), ``quantization``, ``licence``.
+        ``name``, ``files`` (role -> ``{"name", "sha256", "bytes"}``), ``quantization`` and
+        ``licence``.
     prompt : mapping
         ``id``, ``version`` and the ``text`` the user's turn carried.
     sampling : mapping
-        ``temperature``, ``top_k``, ``top_p``, ``min_p``, ``repeat_penalty``, ``seed``, ``max_tokens``.
+        ``temperature``, ``top_k``, ``top_p``, ``min_p``, ``repeat_penalty``, ``seed`` and
+        ``max_tokens``.
     rendering : mapping
         The `astrollava.images.Rendering` record.
     source : mapping
-        ``kind``, ``path`` and ``sha256`` of the input, ``hdu``, ``shape``, ``centre`` (ICRS degrees) and
-        ``pixel_scale`` (arcsec) where a WCS is there.
+        ``kind``, ``path`` and ``sha256`` of the input, ``hdu``, ``shape``, ``centre`` (ICRS
+        degrees) and ``pixel_scale`` (arcsec) where a WCS is there.
     generation : mapping
-        ``finish_reason``, ``prompt_tokens``, ``generated_tokens``, ``seconds``.
+        ``finish_reason``, ``prompt_tokens``, ``generated_tokens`` and ``seconds``; for labels the
+        reason is ``"scored"``, with the number of ``labels``.
     versions : mapping
         Versions of astrollava, llama-cpp-python, numpy, astropy, pillow and Python.
     created : str
@@ -70,9 +133,14 @@ class Provenance:
     versions: Mapping[str, str]
     created: str
 
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, _plain(getattr(self, each.name)))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, ready for JSON."""
-        return asdict(self)
+        record: dict[str, Any] = _thawed(self)
+        return record
 
 
 @dataclass(frozen=True)
@@ -84,19 +152,44 @@ class _Result:
     thumbnail: bytes = field(default=b"", repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain dictionaries, without the thumbnail."""
-        record = asdict(self)
-        record.pop("thumbnail")
-        return {"type": type(self).__name__, **record}
+        """Return the result as plain dictionaries and lists, without the thumbnail.
+
+        ``type`` comes first, then the fields of the result, then ``provenance``.
+        """
+        names = [f.name for f in fields(self) if f.name not in ("provenance", "thumbnail")]
+        said = {name: _thawed(getattr(self, name)) for name in names}
+        return {"type": type(self).__name__, **said, "provenance": self.provenance.to_dict()}
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """Return the result as JSON that validates against ``docs/schema/result.json``."""
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        """Return the result as JSON that validates against ``docs/schema/result.json``.
+
+        Parameters
+        ----------
+        indent : int, optional
+            Spaces to indent by; on one line by default.
+        """
+        text = json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        # File names may hold bytes that are no UTF-8; Python keeps them as lone surrogates, which
+        # no stream could write. JSON can: as an escape.
+        return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
     def _repr_html_(self) -> str:
-        from astrollava._html import result_card
+        """Return the card that notebooks show."""
+        from astrollava import _html
 
-        return result_card(self)
+        return _html.result_card(self)
+
+
+def _checked_flags(text: str, flags: tuple[Flag, ...]) -> tuple[Flag, ...]:
+    """Return the flags in the order of the text, or raise if one is not of this text."""
+    for flag in flags:
+        if text[flag.start : flag.end] != flag.text:
+            raise InvalidRequest(
+                f"the flag {flag.text!r} at {flag.start}:{flag.end} is not of the text",
+                expected=f"a flag with the words found there, {text[flag.start : flag.end]!r}",
+                hint="Find the flags in the very text of the result",
+            )
+    return tuple(sorted(flags, key=lambda flag: (flag.start, flag.end)))
 
 
 @dataclass(frozen=True)
@@ -113,6 +206,9 @@ class Description(_Result):
 
     text: str = ""
     flags: tuple[Flag, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flags", _checked_flags(self.text, self.flags))
 
     def __str__(self) -> str:
         return self.text
@@ -135,6 +231,9 @@ class Answer(_Result):
     question: str = ""
     text: str = ""
     flags: tuple[Flag, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flags", _checked_flags(self.text, self.flags))
 
     def __str__(self) -> str:
         return self.text
@@ -160,6 +259,18 @@ class Classification(_Result):
     probabilities: Mapping[str, float] = field(default_factory=dict)
     abstained: bool = False
     threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
+        plain = {str(label): float(probability) for label, probability in ranked}
+        if not plain or not all(0.0 <= p <= 1.0 for p in plain.values()):
+            raise InvalidRequest(
+                f"the probabilities are {dict(self.probabilities)}",
+                expected="one or more labels, each with a number from 0 to 1",
+            )
+        object.__setattr__(self, "probabilities", _Record(plain))
+        object.__setattr__(self, "abstained", bool(self.abstained))
+        object.__setattr__(self, "threshold", float(self.threshold))
 
     @property
     def label(self) -> str:
