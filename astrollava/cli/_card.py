@@ -27,7 +27,12 @@ _SIDE_BY_SIDE = 56
 
 def small_print(provenance: Provenance) -> list[str]:
     """Return what the image and the run were, in short lines free of control characters."""
-    return [line for line in (_image_line(provenance.source), _run_line(provenance)) if line]
+    lines = (
+        _image_line(provenance.source),
+        _rendering_line(provenance.rendering),
+        _run_line(provenance.model, provenance.generation),
+    )
+    return [line for line in lines if line]
 
 
 def _image_line(source: Mapping[str, Any]) -> str:
@@ -44,12 +49,13 @@ def _image_line(source: Mapping[str, Any]) -> str:
     return clean_line(" · ".join(parts))
 
 
-def _run_line(provenance: Provenance) -> str:
-    rendering, generation = provenance.rendering, provenance.generation
-    parts = [str(provenance.model.get("name", ""))]
-    looks = [str(rendering[key]) for key in ("stretch", "interval") if rendering.get(key)]
-    if looks:
-        parts.append(" ".join(looks))
+def _rendering_line(rendering: Mapping[str, Any]) -> str:
+    keys = ("combine", "stretch", "interval")
+    return clean_line(" · ".join(str(rendering[key]) for key in keys if rendering.get(key)))
+
+
+def _run_line(model: Mapping[str, Any], generation: Mapping[str, Any]) -> str:
+    parts = [str(model.get("name", ""))]
     if "seconds" in generation and "generated_tokens" in generation:
         parts.append(f"{generation['generated_tokens']} tokens in {generation['seconds']:.1f} s")
     return clean_line(" · ".join(part for part in parts if part))
@@ -91,7 +97,6 @@ class Card:
     def __enter__(self) -> Card:
         from rich.live import Live
 
-        self._out.print()
         self._live = Live(
             console=self._out,
             get_renderable=self._renderable,
@@ -149,7 +154,8 @@ class Card:
     def _left(self) -> RenderableType | None:
         from rich.text import Text
 
-        if self._protocol == "none":
+        # The room is taken when the image proved readable: an error shall not scroll the screen.
+        if self._protocol == "none" or not (self._png or self._words):
             return None
         if self._protocol == "blocks" and self._png:
             return HalfBlocks(self._png, self._columns, self._rows)

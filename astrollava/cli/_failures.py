@@ -54,7 +54,7 @@ def report(error: BaseException, *, source: str | None = None) -> None:
     lines = Text()
     lines.append("error", style="bold red")
     lines.append("  ")
-    if source is not None:
+    if source is not None and source not in str(error):
         lines.append(clean_line(source), style="bold").append(": ")
     if isinstance(error, AstrollavaError):
         lines.append(clean_line(error.problem))

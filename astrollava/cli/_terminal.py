@@ -17,6 +17,8 @@ __all__ = ["clean", "clean_line", "console", "err", "is_interactive", "tolerate_
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+# A whole control sequence (ECMA-48: CSI, OSC), so that no "[31m" stays where one was.
+_SEQUENCES = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
 _SPACES = re.compile(r"\s+")
 
 
@@ -26,9 +28,9 @@ def clean(text: str) -> str:
     Examples
     --------
     >>> clean("a \x1b[31mred\x1b[0m word")
-    'a [31mred[0m word'
+    'a red word'
     """
-    return _CONTROLS.sub("", text)
+    return _CONTROLS.sub("", _SEQUENCES.sub("", text))
 
 
 def clean_line(text: str) -> str:

@@ -66,8 +66,11 @@ def ask(
             return
         from astrollava.cli._card import Card
 
+        out.print()
         with Card(out, source if source != "-" else "standard input", question) as card:
-            stream = describer.ask(parse_source(source), question, stream=True, **arguments)
+            conversation = describer.chat(parse_source(source), **arguments)
+            card.show(conversation.thumbnail)
+            stream = conversation.ask(question, stream=True)
             for piece in stream:
                 card.write(piece)
             card.finish(stream.result)

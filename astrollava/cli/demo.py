@@ -38,6 +38,7 @@ def demo(
         if is_interactive(out, os.environ):
             from astrollava.cli._card import Card
 
+            out.print()
             with Card(out, source.name) as card:
                 stream = describer.describe(source, stream=True)
                 for piece in stream:
@@ -47,8 +48,8 @@ def demo(
         else:
             description = describer.describe(source)
             out.print(clean(description.text), soft_wrap=True)
+            out.print()
         labels = describer.classify(source, "galaxy10")
-    out.print()
     out.print(_chart(labels))
     picture, page = _write(folder, description)
     _say_where(out, picture, page)

@@ -76,6 +76,8 @@ def describe(
     if prompt is not None:
         arguments["prompt"] = prompt
     out = None if as_json else console()
+    if out is not None and is_interactive(out, os.environ):
+        out.print()
     results: list[Description] = []
     codes: list[int] = []
     with open_describer(model, mmproj, gpu_layers, threads) as describer:

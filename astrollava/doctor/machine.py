@@ -14,6 +14,8 @@ from astrollava.doctor.check import Check
 __all__ = ["check_amx", "check_gpu", "check_memory", "check_processor", "memory_available"]
 
 _FEATURE = re.compile(r"([A-Z][A-Z0-9_]*) = 1")
+# Backends of ggml that compute on the CPU or elsewhere on the network.
+_NO_GPU = {"CPU", "BLAS", "RPC"}
 #: What the interpreter, astropy, llama.cpp and a context take beside the weights, in bytes.
 _BESIDE_WEIGHTS = 300_000_000
 
@@ -48,30 +50,22 @@ def check_amx(runtime: Mapping[str, Any]) -> Check:
 
 def check_gpu(runtime: Mapping[str, Any]) -> Check:
     """Check which GPUs llama.cpp can use."""
-    devices = ", ".join(map(_device, runtime["devices"]))
-    backends = ", ".join(map(str, runtime["backends"]))
+    compiled = [name for name in runtime["backends"] if name not in _NO_GPU]
     if runtime["gpu_offload"]:
-        if devices:
-            advice = "Use it with --gpu-layers -1"
-            return Check("gpu", "ok", f"{devices} ({backends})", advice)
-        return Check(
-            "gpu", "warning", f"built for {backends}, but no device was found", "Check the driver"
-        )
+        detail = f"{', '.join(compiled)} (devices: {', '.join(runtime['devices'])})"
+        return Check("gpu", "ok", detail, "Use it with --gpu-layers -1")
+    if compiled:
+        detail = f"llama.cpp was built for {', '.join(compiled)}, but finds no device"
+        return Check("gpu", "warning", detail, "Check the driver of the GPU")
     if Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi"):
         return Check(
             "gpu",
             "warning",
             "an NVIDIA driver is here, but llama.cpp was built for the CPU only",
             "CMAKE_ARGS=-DGGML_CUDA=on pip install --force-reinstall --no-cache-dir "
-            "llama-cpp-python, or one of the CUDA wheels its project page lists",
+            "llama-cpp-python, or one of the CUDA wheels that its project page lists",
         )
     return Check("gpu", "ok", "none; llama.cpp runs on the CPU")
-
-
-def _device(device: Any) -> str:
-    if isinstance(device, Mapping):
-        return str(device.get("description") or device.get("name") or device)
-    return str(device)
 
 
 def check_memory(weights: int) -> Check:

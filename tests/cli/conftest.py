@@ -1,0 +1,65 @@
+"""Real but tiny models and images for the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from PIL import Image
+from tiny_pair import TinyPair, byte_token, write_pair
+
+
+def options(folder: Path, pair: TinyPair) -> list[str]:
+    text, mmproj = write_pair(folder, pair)
+    return ["--model", str(text), "--mmproj", str(mmproj)]
+
+
+@pytest.fixture(scope="session")
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options for a model that says "A disk", with control characters among the words."""
+    # No letter may come twice: the scripted model knows only what follows what.
+    words = dict.fromkeys("A disk,\x1b[2Jmuch gory".encode())
+    pair = TinyPair(says=[byte_token(byte) for byte in words])
+    return options(tmp_path_factory.mktemp("speaker"), pair)
+
+
+@pytest.fixture(scope="session")
+def babbler(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options for a model of random weights, which goes on and on."""
+    return options(tmp_path_factory.mktemp("babbler"), TinyPair(context=8192))
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "galaxy.png"
+    y, x = np.mgrid[:40, :40] - 20
+    light = (255 * np.exp(-np.hypot(x, y) / 6)).astype(np.uint8)
+    Image.fromarray(np.dstack([light] * 3)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A FITS file with two images behind an empty primary HDU."""
+    path = tmp_path_factory.mktemp("fits") / "galaxy.fits"
+    y, x = np.mgrid[:48, :64]
+    light = np.exp(-np.hypot(x - 30, y - 20) / 5).astype(np.float32)
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(light, name="SCI"), fits.ImageHDU(light.T, name="TURN")]
+    fits.HDUList(hdus).writeto(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def unusable(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files that hold no image: name -> path."""
+    folder = tmp_path_factory.mktemp("unusable")
+    files = {name: folder / f"{name}.fits" for name in ("missing", "text", "cut", "table")}
+    files["text"].write_text("NGC 5194 is a galaxy.\n" * 200)
+    whole = folder / "whole.fits"
+    fits.PrimaryHDU(np.zeros((100, 100), np.float32)).writeto(whole)
+    files["cut"].write_bytes(whole.read_bytes()[:10_000])
+    rows = np.array([(1, 2.0)], dtype=[("id", "i4"), ("flux", "f4")])
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(rows)]).writeto(files["table"])
+    return files
