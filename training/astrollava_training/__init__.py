@@ -1,1 +1,1 @@
-"""The recipe that makes astrollava's models: data, two-stage training, evaluation, export to GGUF."""
+"""The recipe that makes astrollava's models: data, training, evaluation, export to GGUF."""

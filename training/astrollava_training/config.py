@@ -108,7 +108,8 @@ class Recipe:
         for part in (self.vision, self.language):
             if part.hidden_size % part.heads or (part.hidden_size // part.heads) % 2:
                 raise RecipeError(
-                    f"{part.heads} heads do not divide hidden_size {part.hidden_size} into even parts"
+                    f"{part.heads} heads do not divide hidden_size {part.hidden_size} "
+                    "into even parts"
                 )
 
 

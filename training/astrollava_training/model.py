@@ -30,8 +30,8 @@ def image_tokens(recipe: Recipe) -> int:
 def build(recipe: Recipe, tokenizer: Tokenizer) -> LlavaForConditionalGeneration:
     """Make the untrained model of a recipe.
 
-    The tower has no class token and is read after its last layer: that is what llama.cpp computes exactly
-    (see ``docs/decisions``).
+    The tower has no class token and is read after its last layer: that is what llama.cpp computes
+    exactly (see ``docs/decisions``).
     """
     torch.manual_seed(recipe.seed)
     seen, said = recipe.vision, recipe.language
@@ -74,7 +74,7 @@ def normalise(rgb: torch.Tensor) -> torch.Tensor:
 
 
 def features(model: LlavaForConditionalGeneration, rgb: torch.Tensor) -> torch.Tensor:
-    """What the tower makes of pictures, before the projector.
+    """Encode pictures with the tower, before the projector.
 
     Parameters
     ----------

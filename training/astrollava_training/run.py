@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from transformers import LlavaForConditionalGeneration
 
 from astrollava_training import stages
 from astrollava_training.config import Recipe
+from astrollava_training.data.facts import Facts
 from astrollava_training.data.language import conversation
 from astrollava_training.data.phrases import ASKED, UNSEEABLE
 from astrollava_training.data.simulate import simulate
@@ -21,7 +23,7 @@ from astrollava_training.data.tokens import train_tokenizer
 from astrollava_training.model import PARTS, build, fingerprint
 from astrollava_training.train import Log
 
-__all__ = ["run"]
+__all__ = ["load", "run"]
 
 _MOVES = {
     "tower": {"tower"},
@@ -61,8 +63,7 @@ def run(
     tokenizer = _tokenizer(recipe, folder, [facts for _, facts in train])
     model = build(recipe, tokenizer)
 
-    def stage(name: str, work: object) -> None:
-        assert callable(work)
+    def stage(name: str, work: Callable[[], None]) -> None:
         kept = folder / f"{name}.pt"
         if kept.exists():
             model.load_state_dict(torch.load(kept, weights_only=True))
@@ -72,7 +73,9 @@ def run(
         after = {part: fingerprint(model, part) for part in PARTS}
         moved = {part for part in PARTS if before[part] != after[part]}
         if moved != _MOVES[name]:
-            raise RuntimeError(f"stage {name} moved {sorted(moved)}; it trains {sorted(_MOVES[name])}")
+            raise RuntimeError(
+                f"stage {name} moved {sorted(moved)}; it trains {sorted(_MOVES[name])}"
+            )
         log(name, frozen=" ".join(sorted(set(PARTS) - moved)) + " unchanged by hash")
         torch.save(model.state_dict(), kept)
 
@@ -81,13 +84,30 @@ def run(
     stage("words", lambda: stages.words(model, recipe, tokenizer, encoded.facts, log))
     stage("align", lambda: stages.align(model, recipe, tokenizer, encoded, log))
     stage("instruct", lambda: stages.instruct(model, recipe, tokenizer, encoded, log))
-    model.eval()
-    model.save_pretrained(folder / "hf")
-    tokenizer.save(str(folder / "hf" / "tokenizer.json"))
-    return model, tokenizer
+    return model.eval(), tokenizer
 
 
-def _tokenizer(recipe: Recipe, folder: Path, facts: list[object]) -> Tokenizer:
+def load(
+    recipe: Recipe, out: str | PathLike[str]
+) -> tuple[LlavaForConditionalGeneration, Tokenizer]:
+    """Load the model of a finished run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the last stage has not been finished in that folder.
+    """
+    folder = Path(out)
+    last = folder / "instruct.pt"
+    if not last.exists():
+        raise FileNotFoundError(f"{folder} holds no finished run: there is no {last.name} in it")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    model = build(recipe, tokenizer)
+    model.load_state_dict(torch.load(last, weights_only=True))
+    return model.eval(), tokenizer
+
+
+def _tokenizer(recipe: Recipe, folder: Path, facts: Sequence[Facts]) -> Tokenizer:
     kept = folder / "tokenizer.json"
     if kept.exists():
         return Tokenizer.from_file(str(kept))
@@ -103,13 +123,17 @@ def _tokenizer(recipe: Recipe, folder: Path, facts: list[object]) -> Tokenizer:
 
 
 def _encoded(
-    model: LlavaForConditionalGeneration, recipe: Recipe, train: stages.Pictures, folder: Path, log: Log
+    model: LlavaForConditionalGeneration,
+    recipe: Recipe,
+    train: stages.Pictures,
+    folder: Path,
+    log: Log,
 ) -> stages.Encoded:
-    """The encoded pictures of an earlier, interrupted run, or new ones."""
+    """Return the encoded pictures of an earlier, interrupted run, or new ones."""
     kept = folder / "encoded.npy"
     known = folder / "facts.pkl"  # written by this very function: not a file to take from others
     if kept.exists() and known.exists():
-        return stages.Encoded(np.load(kept, mmap_mode="r"), pickle.loads(known.read_bytes()))
+        return stages.Encoded(np.load(kept, mmap_mode="r"), pickle.loads(known.read_bytes()))  # noqa: S301
     encoded = stages.encode(model, recipe, train, log)
     np.save(kept, encoded.features)
     known.write_bytes(pickle.dumps(encoded.facts))

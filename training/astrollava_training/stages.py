@@ -1,8 +1,8 @@
 """The stages of the from-scratch recipe, each a function of the model and the data before it.
 
-``tower`` and ``words`` warm up what the paper's recipe takes from elsewhere (CLIP and Vicuna); ``align`` is
-its stage 1, the projector alone on captions; ``instruct`` its stage 2, language model and projector on
-conversations with the tower frozen.
+``tower`` and ``words`` warm up what the paper's recipe takes from elsewhere (CLIP and Vicuna);
+``align`` is its stage 1, the projector alone on captions; ``instruct`` its stage 2, language model
+and projector on conversations with the tower frozen.
 """
 
 from __future__ import annotations
@@ -100,7 +100,10 @@ def label_accuracy(
     where = dict(GROUPS)["label"]
     labelled = [(rgb, facts.label) for rgb, facts in pictures if facts.label is not None]
     resized = np.stack(
-        [np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.BOX)) for rgb, _ in labelled]
+        [
+            np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.BOX))
+            for rgb, _ in labelled
+        ]
     )
     model.eval()
     logits = readout(features(model, torch.from_numpy(resized)))[:, where]
@@ -114,7 +117,11 @@ def encode(
 ) -> Encoded:
     """Encode ``recipe.encoded`` pictures once for the stages that leave the tower alone."""
     size, batch_size = recipe.vision.image_size, 32
-    shape = (recipe.encoded // batch_size * batch_size, image_tokens(recipe), recipe.vision.hidden_size)
+    shape = (
+        recipe.encoded // batch_size * batch_size,
+        image_tokens(recipe),
+        recipe.vision.hidden_size,
+    )
     kept, facts = np.empty(shape, np.float16), list[Facts]()
     model.eval()
     for batch in stream(
@@ -125,16 +132,21 @@ def encode(
         size=size,
         seed=recipe.seed + _ENCODE,
     ):
-        kept[len(facts) : len(facts) + batch_size] = features(model, torch.from_numpy(batch.rgb)).numpy()
+        kept[len(facts) : len(facts) + batch_size] = features(
+            model, torch.from_numpy(batch.rgb)
+        ).numpy()
         facts.extend(batch.facts)
     log("encode", pictures=len(facts))
     return Encoded(kept, facts)
 
 
 def _language_loss(
-    model: LlavaForConditionalGeneration, samples: Sequence[Sample], seen: NDArray[np.float16] | None
+    model: LlavaForConditionalGeneration,
+    samples: Sequence[Sample],
+    seen: NDArray[np.float16] | None,
 ) -> torch.Tensor:
-    # The causal mask keeps padding on the right out of every labelled position: no padding mask is needed.
+    # The causal mask keeps padding on the right out of every labelled position: no padding mask is
+    # needed.
     ids, labels, _ = (torch.from_numpy(part) for part in collate(samples))
     embedded = model.get_input_embeddings()(ids)
     if seen is not None:
@@ -144,12 +156,16 @@ def _language_loss(
     hidden = model.model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
     ahead = labels[:, 1:]
     learned = ahead >= 0
-    loss: torch.Tensor = nn.functional.cross_entropy(model.lm_head(hidden[:, :-1][learned]), ahead[learned])
+    loss: torch.Tensor = nn.functional.cross_entropy(
+        model.lm_head(hidden[:, :-1][learned]), ahead[learned]
+    )
     return loss
 
 
-def _draws(stage: Stage, total: int, seed: int) -> Iterator[tuple[np.random.Generator, NDArray[np.int64]]]:
-    """Passes over the pictures in random order, a batch at a time."""
+def _draws(
+    stage: Stage, total: int, seed: int
+) -> Iterator[tuple[np.random.Generator, NDArray[np.int64]]]:
+    """Draw batches in random order, pass after pass."""
     rng = np.random.default_rng(seed)
     order = np.empty(0, np.int64)
     for _ in range(max(stage.pictures // stage.batch_size, 1)):
@@ -160,7 +176,11 @@ def _draws(stage: Stage, total: int, seed: int) -> Iterator[tuple[np.random.Gene
 
 
 def words(
-    model: LlavaForConditionalGeneration, recipe: Recipe, tokenizer: Tokenizer, facts: Sequence[Facts], log: Log
+    model: LlavaForConditionalGeneration,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    facts: Sequence[Facts],
+    log: Log,
 ) -> None:
     """Teach the language model the language of conversations, without pictures, in place."""
 
@@ -170,11 +190,22 @@ def words(
 
     model.train()
     trained = [model.model.language_model, model.lm_head]
-    fit("words", trained, recipe.words, batches(), lambda samples: _language_loss(model, samples, None), log)
+    fit(
+        "words",
+        trained,
+        recipe.words,
+        batches(),
+        lambda samples: _language_loss(model, samples, None),
+        log,
+    )
 
 
 def align(
-    model: LlavaForConditionalGeneration, recipe: Recipe, tokenizer: Tokenizer, encoded: Encoded, log: Log
+    model: LlavaForConditionalGeneration,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    encoded: Encoded,
+    log: Log,
 ) -> None:
     """Stage 1: the projector alone, on captions, in place."""
     tokens = image_tokens(recipe)
@@ -188,14 +219,20 @@ def align(
 
 
 def instruct(
-    model: LlavaForConditionalGeneration, recipe: Recipe, tokenizer: Tokenizer, encoded: Encoded, log: Log
+    model: LlavaForConditionalGeneration,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    encoded: Encoded,
+    log: Log,
 ) -> None:
     """Stage 2: language model and projector, on conversations, in place."""
     tokens = image_tokens(recipe)
 
     def batches() -> Iterator[tuple[list[Sample], NDArray[np.float16]]]:
         for rng, chosen in _draws(recipe.instruct, len(encoded.facts), recipe.seed + _INSTRUCT):
-            samples = [tokenize(conversation(encoded.facts[i], rng), tokenizer, tokens) for i in chosen]
+            samples = [
+                tokenize(conversation(encoded.facts[i], rng), tokenizer, tokens) for i in chosen
+            ]
             yield samples, encoded.features[chosen]
 
     trained = [model.model.multi_modal_projector, model.model.language_model, model.lm_head]

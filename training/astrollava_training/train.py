@@ -29,7 +29,9 @@ class Log:
         """Record values of a stage."""
         with self._path.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"stage": stage, **values}) + "\n")
-        shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+        shown = "  ".join(
+            f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()
+        )
         print(f"{stage:>9}  {shown}", flush=True)
 
 
@@ -79,7 +81,10 @@ def fit(
     decayed = [p for p in parameters if p.dim() > 1]
     plain = [p for p in parameters if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": stage.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        [
+            {"params": decayed, "weight_decay": stage.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ],
         lr=stage.learning_rate,
         betas=(0.9, 0.98),
     )

@@ -1,4 +1,4 @@
-"""Pictures for training, simulated and real, drawn by number: batch ``k`` is the same in every run."""
+"""Pictures for training, simulated and real: batch ``k`` is the same in every run."""
 
 from __future__ import annotations
 
@@ -55,8 +55,12 @@ class _Batches(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng((self.seed, index))
         wanted = rng.binomial(self.batch_size, self.real_share) if self.real else 0
-        rgb, facts = simulate(self.batch_size - wanted, size=self.size, seed=int(rng.integers(2**31)))
-        chosen = [self.real[int(i)] for i in rng.integers(len(self.real), size=wanted)] if wanted else []
+        rgb, facts = simulate(
+            self.batch_size - wanted, size=self.size, seed=int(rng.integers(2**31))
+        )
+        chosen = (
+            [self.real[int(i)] for i in rng.integers(len(self.real), size=wanted)] if wanted else []
+        )
         augmented = [augment(picture, rng, size=self.size) for picture, _ in chosen]
         return Batch(
             np.concatenate([rgb, np.stack(augmented)]) if augmented else rgb,

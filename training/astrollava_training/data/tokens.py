@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-__all__ = ["CHAT_TEMPLATE", "IGNORED", "SPECIAL_TOKENS", "Sample", "collate", "plain", "tokenize", "train_tokenizer"]
+__all__ = [
+    "CHAT_TEMPLATE",
+    "IGNORED",
+    "SPECIAL_TOKENS",
+    "Sample",
+    "collate",
+    "plain",
+    "tokenize",
+    "train_tokenizer",
+]
 
 SPECIAL_TOKENS = ("<s>", "</s>", "<pad>", "<image>")
 _BOS, _EOS, _PAD, _IMAGE = range(len(SPECIAL_TOKENS))
@@ -60,7 +69,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         texts,
         trainers.BpeTrainer(
             vocab_size=vocab_size,
-            special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS],
+            special_tokens=[
+                AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS
+            ],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
@@ -68,9 +79,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     return bpe
 
 
-def tokenize(
-    pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, image_tokens: int
-) -> Sample:
+def tokenize(pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, image_tokens: int) -> Sample:
     """Encode a conversation.
 
     Parameters
@@ -112,7 +121,9 @@ def plain(text: str, tokenizer: Tokenizer, image_tokens: int) -> Sample:
     return Sample(np.array(ids), np.array([IGNORED] * (1 + image_tokens) + caption))
 
 
-def collate(samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def collate(
+    samples: Sequence[Sample],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Pad to the longest sample on the right.
 
     Returns
