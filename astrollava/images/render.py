@@ -1,0 +1,299 @@
+"""A `SkyImage` to 8-bit RGB of exactly the size a model wants, with a record of how."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrollava.errors import RenderError
+from astrollava.images._colour import choose_bands
+from astrollava.images._resample import Frame, resample, resample_picture
+from astrollava.images._scaling import Interval, Limits, Stretch
+from astrollava.images._tone import Combine, Tone, paint
+from astrollava.images.sky_image import SkyImage
+
+__all__ = ["VERSION", "Rendered", "Rendering", "render"]
+
+#: Raised whenever the same image and arguments would give other shades.
+VERSION = 1
+
+_LARGEST_SIDE = 16_384
+
+# Numbers of a detector: equal counts in two bands are no equal fluxes.
+_DETECTOR_UNITS = ("adu", "ct", "count", "electron", "e-", "dn", "photon")
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How a picture was made of an image: enough to make it again.
+
+    ``render(image, size=r.size, rule=r.rule, interval=r.limits, stretch=r.stretch,
+    combine=r.combine, background=r.background)`` gives the same picture for an image of two or
+    three bands; leave out `combine` for one band, and all three choices for a finished picture.
+
+    Attributes
+    ----------
+    version : int
+        Version of the renderer.
+    size : (int, int)
+        Height and width of the output in pixels.
+    rule : {"pad", "crop", "stretch"}
+        How the image was fitted to it.
+    background : (int, int, int)
+        Shade of the padding.
+    interval : str
+        ``"auto"``, ``"zscale:0.25"``, ``"percentile:0.25,99.75"``, ``"minmax"``, ``"manual"``, or
+        ``"none"`` for a finished picture.
+    limits : tuple of (float, float)
+        Values drawn black and white in each band, in the order red, (green,) blue.
+    stretch : str
+        Name and parameter, such as ``"asinh:0.01"``; ``"none"`` for a finished picture.
+    combine : str
+        ``"lupton:3"``, ``"simple"`` ...; ``"grey"`` for one band, ``"none"`` for a finished picture.
+    automatic : tuple of str
+        Which of interval, stretch and combine were chosen from the image.
+    channels : mapping
+        Band shown as ``red``, ``green`` and ``blue``; ``"mean"`` for the mean of two.
+    flipped : bool
+        True where row 0 of the image is at the bottom of the picture.
+    box : (float, float, float, float)
+        Part of the image that is shown, ``x0, y0, x1, y1`` in pixel edges.
+    content : (int, int, int, int)
+        Where it lies in the output: ``top, left, height, width``.
+    scale : (float, float)
+        Output pixels per image pixel, down and across.
+    resampling : {"none", "hamming", "bicubic"}
+        Kernel; ``hamming`` on the fluxes where the image shrinks, ``bicubic`` on the shades where
+        it grows.
+    masked_fraction : float
+        Share of bad pixels in what is shown, in [0, 1]; they are filled from their neighbours or
+        with the level of the sky.
+    """
+
+    version: int
+    size: tuple[int, int]
+    rule: str
+    background: tuple[int, int, int]
+    interval: str
+    limits: tuple[Limits, ...]
+    stretch: str
+    combine: str
+    automatic: tuple[str, ...]
+    channels: dict[str, str]
+    flipped: bool
+    box: tuple[float, float, float, float]
+    content: tuple[int, int, int, int]
+    scale: tuple[float, float]
+    resampling: str
+    masked_fraction: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists, numbers and text, ready for JSON."""
+        plain: dict[str, Any] = asdict(self)
+        for name, value in plain.items():
+            if isinstance(value, tuple):
+                plain[name] = [list(v) if isinstance(v, tuple) else v for v in value]
+        return plain
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """A picture and how it was made.
+
+    Attributes
+    ----------
+    rgb : ndarray
+        Shades 0-255, uint8, shape ``(height, width, 3)``, C-contiguous, row 0 at the top.
+    record : Rendering
+        How it was made.
+    """
+
+    rgb: NDArray[np.uint8]
+    record: Rendering
+
+
+def render(
+    image: SkyImage,
+    *,
+    size: tuple[int, int],
+    rule: str = "pad",
+    interval: str | Sequence[Any] | None = None,
+    stretch: str | None = None,
+    combine: str | None = None,
+    background: Sequence[int] = (0, 0, 0),
+) -> Rendered:
+    """Draw an image at exactly `size`, north up where it is north up in the file.
+
+    Parameters
+    ----------
+    image : SkyImage
+        The image; it is not changed.
+    size : (int, int)
+        Height and width of the result in pixels.
+    rule : {"pad", "crop", "stretch"}
+        Show the whole image with bars of `background`; fill the frame from its middle; or squeeze
+        both axes apart.
+    interval : str or pair, optional
+        What is black and what is white in each band: ``"zscale"``, ``"percentile:99.5"`` (the
+        share of pixels kept) or ``"percentile:1,99.8"``, ``"minmax"``, limits ``(lo, hi)`` or
+        ``"manual:lo,hi"``, or one pair for each band shown, red first. Percentiles and the like are
+        those of the image as resampled for the output. By default from the sky and its noise.
+    stretch : str, optional
+        ``"linear"``, ``"log"``, ``"asinh"``, ``"sqrt"`` or ``"power"``, with a parameter after a
+        colon if wanted: ``"asinh:0.05"``; defaults and meaning as in `astropy.visualization`
+        (log 1000, asinh 0.1), power 2. By default asinh, softened at the noise of the sky.
+    combine : str, optional
+        For two or three bands: ``"lupton"`` stretches the mean and keeps colours (Lupton et al.
+        2004), ``"simple"`` stretches each band alone. ``"lupton:3"``, the default, fades colours
+        where the signal is below three times the noise.
+    background : sequence of int
+        Red, green and blue of the padding, 0-255.
+
+    Returns
+    -------
+    Rendered
+        The picture and its `Rendering`.
+
+    Raises
+    ------
+    RenderError
+        If a size, rule, interval, stretch or combination does not exist or does not fit the image.
+
+    Notes
+    -----
+    A finished 8-bit picture keeps its values, and is passed through bit by bit if it has the size
+    already; with any of `interval`, `stretch` and `combine` it is treated as data. An image
+    without a good pixel, a constant one and one of a single pixel are black.
+
+    The automatic choice puts black one sigma below the sky, white at the percentile 99.7 or 100
+    sigma, and softens asinh at two sigma: close to the pictures of the DESI Legacy Surveys. Where
+    no flat sky is in the frame, black and white are the percentiles 0.5 and 99.7 and the median is
+    a dark grey. g, r and z (or i) are weighted as in those pictures if they are on a common scale;
+    other bands are balanced so that the objects of the frame are neutral on average.
+
+    Examples
+    --------
+    >>> from astrollava.images import example, read, render
+    >>> picture = render(read(example()), size=(96, 96))
+    >>> picture.rgb.shape, picture.record.channels
+    ((96, 96, 3), {'red': 'z', 'green': 'r', 'blue': 'g'})
+    """
+    height, width = _sides(size)
+    shade = _shade(background)
+    frame = Frame.fit(image.shape, (height, width), rule)
+    if image.display and interval is None and stretch is None and combine is None:
+        planes = tuple(range(3 if len(image.bands) >= 3 else 1))
+        content, tone = _picture(image, frame), Tone("none", (), "none", "none", ())
+    else:
+        planes = choose_bands(image.bands, str(image.meta.get("telescope", "")))
+        content, tone = _data(image, planes, frame, interval, stretch, combine)
+    if image.origin == "lower":
+        content = content[::-1]
+    rgb = np.empty((height, width, 3), dtype=np.uint8)
+    rgb[...] = shade
+    rgb[frame.top : frame.top + frame.height, frame.left : frame.left + frame.width] = content
+    record = Rendering(
+        version=VERSION,
+        size=(height, width),
+        rule=rule,
+        background=shade,
+        interval=tone.interval,
+        limits=tone.limits,
+        stretch=tone.stretch,
+        combine=tone.combine,
+        automatic=tone.chosen,
+        channels=_channels([image.bands[plane] for plane in planes]),
+        flipped=image.origin == "lower",
+        box=frame.box,
+        content=(frame.top, frame.left, frame.height, frame.width),
+        scale=frame.scale,
+        resampling=frame.method,
+        masked_fraction=_masked(image, frame),
+    )
+    return Rendered(rgb, record)
+
+
+def _picture(image: SkyImage, frame: Frame) -> NDArray[np.uint8]:
+    planes = image.pixels[:3] if len(image.bands) >= 3 else image.pixels[[0, 0, 0]]
+    shades = np.clip(np.nan_to_num(planes, nan=0.0), 0.0, 255.0).astype(np.uint8)
+    return resample_picture(np.moveaxis(shades, 0, -1), frame)
+
+
+def _data(
+    image: SkyImage,
+    planes: Sequence[int],
+    frame: Frame,
+    interval: str | Sequence[Any] | None,
+    stretch: str | None,
+    combine: str | None,
+) -> tuple[NDArray[np.uint8], Tone]:
+    if combine is not None and len(planes) == 1:
+        raise RenderError(
+            f"combine={combine!r} for an image of one band", expected="two or three bands"
+        )
+    scale = Interval.parse(interval) if interval is not None else None
+    if scale is None and image.display:
+        # Of a finished picture the scale is known.
+        scale = Interval.parse((0, 255))
+    area, inside = frame.work_area()
+    grows = frame.method == "bicubic"
+    values = [_good(image, plane) for plane in planes]
+    shades, tone = paint(
+        [v[area] for v in values] if grows else [resample(v, frame) for v in values],
+        [image.bands[plane] for plane in planes],
+        interval=scale,
+        stretch=Stretch.parse(stretch) if stretch is not None else None,
+        combine=Combine.parse(combine) if combine is not None else None,
+        calibrated=not (image.unit or "").lower().startswith(_DETECTOR_UNITS),
+    )
+    return (resample_picture(shades, inside) if grows else shades), tone
+
+
+def _good(image: SkyImage, plane: int) -> NDArray[np.float32]:
+    """Return a plane with NaN for every bad pixel.
+
+    The mask of an image also marks pixels that are bad in another band only; those are good here.
+    """
+    values = image.pixels[plane]
+    if image.mask is None:
+        return values
+    flagged = image.mask & np.isfinite(image.pixels).all(axis=0)
+    return np.where(flagged | ~np.isfinite(values), np.float32(np.nan), values)
+
+
+def _masked(image: SkyImage, frame: Frame) -> float:
+    if image.mask is None:
+        return 0.0
+    area, _ = frame.work_area()
+    return round(float(np.mean(image.mask[area])), 6)
+
+
+def _channels(bands: list[str]) -> dict[str, str]:
+    red, blue = bands[0], bands[-1]
+    green = bands[1] if len(bands) == 3 else "mean" if len(bands) == 2 else red
+    return {"red": red, "green": green, "blue": blue}
+
+
+def _sides(size: tuple[int, int]) -> tuple[int, int]:
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        raise RenderError(f"size is {size!r}", expected="(height, width) in pixels") from None
+    if not (0 < height <= _LARGEST_SIDE and 0 < width <= _LARGEST_SIDE):
+        raise RenderError(f"size is {size!r}", expected=f"sides from 1 to {_LARGEST_SIDE}")
+    return height, width
+
+
+def _shade(background: Sequence[int]) -> tuple[int, int, int]:
+    try:
+        red, green, blue = (operator.index(value) for value in background)
+    except (TypeError, ValueError):
+        raise RenderError(f"background is {background!r}", expected="three integers") from None
+    if not all(0 <= value <= 255 for value in (red, green, blue)):
+        raise RenderError(f"background is {background!r}", expected="integers from 0 to 255")
+    return red, green, blue
