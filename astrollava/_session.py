@@ -178,6 +178,7 @@ def _generation(completion: Completion) -> dict[str, Any]:
     return {
         "finish_reason": completion.finish_reason,
         "prompt_tokens": completion.prompt_tokens,
+        "reused_tokens": completion.reused_tokens,
         "generated_tokens": completion.generated_tokens,
         "seconds": round(completion.seconds, 3),
     }

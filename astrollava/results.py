@@ -116,8 +116,9 @@ class Provenance:
         ``kind``, ``path`` and ``sha256`` of the input, ``hdu``, ``shape``, ``centre`` (ICRS
         degrees) and ``pixel_scale`` (arcsec) where a WCS is there.
     generation : mapping
-        ``finish_reason``, ``prompt_tokens``, ``generated_tokens`` and ``seconds``; for labels the
-        reason is ``"scored"``, with the number of ``labels``.
+        ``finish_reason``, ``prompt_tokens``, ``reused_tokens`` (of the prompt, that the model
+        still held), ``generated_tokens`` and ``seconds``; for labels the reason is ``"scored"``,
+        with the number of ``labels``.
     versions : mapping
         Versions of astrollava, llama-cpp-python, numpy, astropy, pillow and Python.
     created : str
