@@ -22,10 +22,10 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "star-formation": "A star-formation rate is derived from calibrated light and a distance.",
         "spectrum": "Spectral features and light of other wavelengths are not in this picture.",
         "unseen": "Black holes and dark matter give no light that a picture could show.",
-        "identity": "No name of this object was supplied, and a name is not part of a picture.",
-        "observation": "When and with what it was taken is not part of a picture.",
-        "position": "A place on the sky needs a world coordinate system, which is not there.",
-        "angular-size": "An angle on the sky needs a world coordinate system, which is not there.",
+        "identity": "This name did not come with the picture, and a picture shows no name.",
+        "observation": "A picture does not show when, by whom or with what it was taken.",
+        "position": "A place on the sky needs a WCS, and none came with the picture.",
+        "angular-size": "An angle on the sky needs a WCS, and none came with the picture.",
     }
 )
 
