@@ -61,7 +61,8 @@ class TextModel:
         self.chat_template = None if template is None else template.decode("utf-8", "replace")
         self.architecture = self.metadata("general.architecture")
         self.bos = int(llama.llama_vocab_bos(self._vocab))
-        self.eos = int(llama.llama_vocab_eos(self._vocab))
+        self.bos_text = self._token_text(self.bos)
+        self.eos_text = self._token_text(int(llama.llama_vocab_eos(self._vocab)))
         self.adds_bos = bool(llama.llama_vocab_get_add_bos(self._vocab)) and self.bos >= 0
         self._pieces: dict[int, tuple[bytes, bool]] = {}
 
@@ -82,8 +83,7 @@ class TextModel:
                 return list(out[:n])
             room = -n
 
-    def token_text(self, token: int) -> str:
-        """Return how the vocabulary writes `token`, special tokens included."""
+    def _token_text(self, token: int) -> str:
         if token < 0:
             return ""
         return str(self._lib.llama.llama_vocab_get_text(self._vocab, token).decode("utf-8"))

@@ -150,6 +150,7 @@ class Engine:
         InvalidRequest
             A message is not of the form above.
         """
+        self._core.check_open()
         if self._template is None:
             self._template = self._compile()
         return self._template.render(messages)
@@ -169,14 +170,11 @@ class Engine:
                 )
             source = LLAVA_TEMPLATE
         model = self._core.model
-        with self._core.lock:
-            self._core.check_open()
-            bos, eos = model.token_text(model.bos), model.token_text(model.eos)
         return ChatTemplate(
             source,
             marker=IMAGE_MARKER,
-            bos=bos,
-            eos=eos,
+            bos=model.bos_text,
+            eos=model.eos_text,
             frames_images=self._core.projector.frames_images,
         )
 
@@ -300,6 +298,7 @@ class Engine:
         self._close()
 
     def __enter__(self) -> Engine:
+        self._core.check_open()
         return self
 
     def __exit__(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from astrollava.engine import _logs as logs
+from astrollava.engine._header import Header
 from astrollava.engine._native import TextModel
 from astrollava.engine.runtime import Bindings
 from astrollava.errors import GenerationError, InvalidRequest, ModelLoadFailed, ProjectorMismatch
@@ -21,6 +22,9 @@ __all__ = ["ImageEmbedding", "Projector", "pixel_key"]
 
 #: What an image becomes in a prompt: text tokens some models want around it, and ranges of rows.
 Layout: TypeAlias = tuple[tuple[int, ...] | slice, ...]
+
+#: The tensor whose size is the width of an image token, by kind of projector.
+_LAST_BIAS = {"mlp": "mm.2.bias", "internvl": "mm.3.bias"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +73,10 @@ class Projector:
         self._lib = lib
         self._n_embd = model.n_embd
         self._path = path
+        self.image_size, self.kind = self._read_header()
         self.pointer = _open(lib, path, model, on_gpu=on_gpu, threads=threads)
         try:
             self._refuse_unsupported()
-            self.image_size, self.kind = self._read_header()
             blank = np.zeros((*self.image_size, 3), np.uint8)
             self.causal, layout = self._with_chunks(blank, self._survey)
         except BaseException:
@@ -95,13 +99,17 @@ class Projector:
             )
 
     def _read_header(self) -> tuple[tuple[int, int], str]:
-        with _GGUF(self._lib, self._path) as header:
+        with Header(self._lib, self._path) as header:
             side = header.integer("clip.vision.image_size")
             kind = header.text("clip.projector_type") or header.text("clip.vision.projector_type")
+            width = header.vector_size(_LAST_BIAS.get(kind, ""))
+        # llama.cpp finds a mismatch too, but never frees what it loaded until then.
+        if width is not None and width != self._n_embd:
+            raise _mismatch(self._path, self._n_embd, f"it writes embeddings of width {width}")
         if side is None or not 1 <= side <= 8192:
             raise ModelLoadFailed(
-                f"{self._path} names no usable input size (clip.vision.image_size: {side})",
-                expected="an mmproj file with an input of 1 to 8192 pixels",
+                f"{self._path} names no usable input size for images (clip.vision.image_size: {side})",
+                expected="the projector (mmproj) of a pair, with an input of 1 to 8192 pixels",
             )
         return (side, side), kind
 
@@ -209,62 +217,16 @@ def _open(lib: Bindings, path: Path, model: TextModel, *, on_gpu: bool, threads:
         return pointer
     tail = logs.tail(12)
     if "mismatch between text model" in tail:
-        raise ProjectorMismatch(
-            f"{path} was made for another language model ({tail})",
-            expected=f"a projector that writes embeddings of width {model.n_embd}",
-            hint="Use the mmproj file published beside this very language model",
-        )
+        raise _mismatch(path, model.n_embd, tail)
     raise ModelLoadFailed(
         f"llama.cpp cannot load {path} as a projector ({tail})",
         expected="a GGUF file of a vision tower and projector (mmproj)",
     )
 
 
-class _GGUF:
-    """Metadata of a GGUF file that llama.cpp has already loaded once."""
-
-    UINT32, STRING = 4, 8
-
-    def __init__(self, lib: Bindings, path: Path) -> None:
-        self._gguf = lib.gguf
-        self._path = path
-
-    def __enter__(self) -> _GGUF:
-        gguf = self._gguf
-        gguf.gguf_init_from_file.argtypes = [ctypes.c_char_p, _GGUFParams]
-        gguf.gguf_init_from_file.restype = ctypes.c_void_p
-        gguf.gguf_free.argtypes = [ctypes.c_void_p]
-        gguf.gguf_find_key.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-        gguf.gguf_find_key.restype = ctypes.c_int64
-        for name, kind in (("kv_type", ctypes.c_int), ("val_u32", ctypes.c_uint32),
-                           ("val_str", ctypes.c_char_p)):  # fmt: skip
-            getter = getattr(gguf, f"gguf_get_{name}")
-            getter.argtypes, getter.restype = [ctypes.c_void_p, ctypes.c_int64], kind
-        self._pointer = gguf.gguf_init_from_file(os.fsencode(self._path), _GGUFParams(True, None))
-        if not self._pointer:
-            raise ModelLoadFailed(f"{self._path} changed while it was being loaded")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._gguf.gguf_free(self._pointer)
-
-    def integer(self, key: str) -> int | None:
-        index = self._find(key, self.UINT32)
-        return None if index is None else int(self._gguf.gguf_get_val_u32(self._pointer, index))
-
-    def text(self, key: str) -> str:
-        index = self._find(key, self.STRING)
-        if index is None:
-            return ""
-        return str(self._gguf.gguf_get_val_str(self._pointer, index).decode("utf-8", "replace"))
-
-    def _find(self, key: str, kind: int) -> int | None:
-        # The getters abort the process on another type.
-        index = int(self._gguf.gguf_find_key(self._pointer, key.encode()))
-        if index < 0 or self._gguf.gguf_get_kv_type(self._pointer, index) != kind:
-            return None
-        return index
-
-
-class _GGUFParams(ctypes.Structure):
-    _fields_ = (("no_alloc", ctypes.c_bool), ("ctx", ctypes.c_void_p))
+def _mismatch(path: Path, width: int, reason: str) -> ProjectorMismatch:
+    return ProjectorMismatch(
+        f"{path} was made for another language model ({reason})",
+        expected=f"a projector that writes embeddings of width {width}",
+        hint="Use the mmproj file published beside this very language model",
+    )

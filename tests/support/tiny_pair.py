@@ -125,8 +125,8 @@ def _vocabulary(pair: TinyPair) -> tuple[list[str], list[str]]:
     twos = ["".join(p) for p in product(letters, repeat=2)]
     merges = [f"{w[0]} {w[1]}" for w in twos]
     merges += [f"{w} {c}" for w in twos for c in letters]
-    if pair.merges > len(merges):
-        raise ValueError(f"at most {len(merges)} merges")
+    if not 1 <= pair.merges <= len(merges):
+        raise ValueError(f"from 1 to {len(merges)} merges: llama.cpp wants some")
     merges = merges[: pair.merges]
     return [*SPECIAL, *_byte_alphabet(), *(m.replace(" ", "") for m in merges)], merges
 
