@@ -47,9 +47,7 @@ def from_nddata(data: Any, request: Request) -> SkyImage:
 
 def from_cutout2d(cutout: Any, request: Request) -> SkyImage:
     """Read `astropy.nddata.Cutout2D`."""
-    return _build(
-        cutout.data, request, {"kind": "cutout2d"}, what="the Cutout2D", wcs=cutout.wcs
-    )
+    return _build(cutout.data, request, {"kind": "cutout2d"}, what="the Cutout2D", wcs=cutout.wcs)
 
 
 def from_sky_image(image: SkyImage, request: Request) -> SkyImage:

@@ -59,16 +59,16 @@ def from_file(file: BinaryIO, request: Request, source: dict[str, Any], *, what:
     from astropy.io import fits
 
     _check_header_ends(file, what)
-    with _as_image_error(what):
-        # Not memory-mapped: a mapped file that shrinks while it is read kills the process with
-        # SIGBUS, and `.section` already reads no more than is asked for.
-        with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
-            return from_hdulist(hdus, request, source, what=what)
+    # Not memory-mapped: a mapped file that shrinks while it is read kills the process with
+    # SIGBUS, and `.section` already reads no more than is asked for.
+    with (
+        _as_image_error(what),
+        fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus,
+    ):
+        return from_hdulist(hdus, request, source, what=what)
 
 
-def from_hdulist(
-    hdus: HDUList, request: Request, source: dict[str, Any], *, what: str
-) -> SkyImage:
+def from_hdulist(hdus: HDUList, request: Request, source: dict[str, Any], *, what: str) -> SkyImage:
     """Read the first image of an open HDU list, or the one asked for."""
     index = _find(hdus, request.hdu, what)
     return from_hdu(hdus[index], request, {**source, "hdu": index}, what=what)
@@ -147,7 +147,9 @@ def _find(hdus: HDUList, wanted: Any, what: str) -> int:
                 return index
             empty = tuple(hdu.shape)
     if empty is not None:
-        raise EmptyImage(f"the image of {what} has shape {empty}", expected="no axis of length zero")
+        raise EmptyImage(
+            f"the image of {what} has shape {empty}", expected="no axis of length zero"
+        )
     raise NoImageInFile(
         f"{what} holds {_contents(hdus)}",
         expected="an image of at least two axes in one of them",
@@ -231,7 +233,8 @@ def _check_tiles(hdu: Any, max_pixels: int, what: str) -> None:
         pixels *= int(side)
     if not 0 < pixels <= max_pixels:
         raise ImageTooLarge(
-            f"{what} is compressed in tiles of {pixels:,} pixels", expected=f"at most {max_pixels:,}"
+            f"{what} is compressed in tiles of {pixels:,} pixels",
+            expected=f"at most {max_pixels:,}",
         )
 
 
@@ -248,7 +251,9 @@ def _as_image_error(what: str) -> Iterator[None]:
             f"{what} does not fit into memory", hint="read a part with cutout=(position, size)"
         ) from error
     except NotImplementedError as error:
-        raise UnsupportedImage(f"{what} uses a FITS feature astropy cannot read: {error}") from error
+        raise UnsupportedImage(
+            f"{what} uses a FITS feature astropy cannot read: {error}"
+        ) from error
     except Exception as error:
         # astropy has no common error for damaged files: ValueError, KeyError, OSError, VerifyError,
         # zlib.error, IndexError and more were all seen by the fuzz test.

@@ -130,4 +130,3 @@ def _guess(head: bytes) -> str:
     if head and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
         return "text, not an image"
     return "of an unknown format" if head else "empty"
-

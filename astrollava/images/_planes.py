@@ -22,7 +22,16 @@ from astrollava.errors import (
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-__all__ = ["Layout", "Request", "Window", "check_size", "lay_out", "load", "open_window", "sha256_of_pixels"]
+__all__ = [
+    "Layout",
+    "Request",
+    "Window",
+    "check_size",
+    "lay_out",
+    "load",
+    "open_window",
+    "sha256_of_pixels",
+]
 
 # Rows are converted in pieces of about this many pixels, so that the peak is the result and little
 # more.

@@ -47,7 +47,7 @@ class Frame:
         scale = max(height / ny, width / nx)
         rows_in, columns_in = min(height / scale, ny), min(width / scale, nx)
         x, y = (nx - columns_in) / 2, (ny - rows_in) / 2
-        if height == ny and width <= nx or width == nx and height <= ny:
+        if (height == ny and width <= nx) or (width == nx and height <= ny):
             # No scaling is needed: keep the window on the pixel grid, so that values stay exact.
             x, y = float(int(x)), float(int(y))
         return cls((x, y, x + columns_in, y + rows_in), height, width, 0, 0)

@@ -39,7 +39,7 @@ class Interval:
 
     @classmethod
     def parse(cls, asked: Any) -> Interval:
-        """Understand ``"zscale"``, ``"percentile:99.5"``, ``(lo, hi)``, one pair a band, and the like."""
+        """Understand ``"zscale"``, ``"percentile:99.5"``, ``(lo, hi)``, one pair a band ..."""
         if isinstance(asked, str):
             name, values = _split(asked, "interval")
             if name == "percentile":

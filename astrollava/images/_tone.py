@@ -20,7 +20,8 @@ __all__ = ["Combine", "Tone", "paint"]
 # The automatic choice, in units of the sky's noise: black below, softening of asinh, least white.
 # They give DECaLS cut-outs the look of the survey's own pictures, whose black, softening and white
 # lie at -0.5, 1 and 300 units of about two sigma.
-_BLACK, _SOFT, _LEAST_WHITE = 1.0, 2.0, 100.0
+_BLACK, _SOFT = 1.0, 2.0
+_LEAST_WHITE = {1: 50.0, 2: 200.0, 3: 200.0}
 _WHITE_PERCENTILE = 99.7
 # Where no flat sky is seen, the median is drawn at this share of full brightness.
 _MEDIAN_SHADE = 0.35
@@ -38,7 +39,9 @@ class Combine:
     @classmethod
     def parse(cls, asked: Any) -> Combine:
         """Understand ``"lupton"``, ``"lupton:3"`` and ``"simple"``, also with a number."""
-        name, _, rest = asked.strip().lower().partition(":") if isinstance(asked, str) else ("",) * 3
+        name, _, rest = (
+            asked.strip().lower().partition(":") if isinstance(asked, str) else ("",) * 3
+        )
         try:
             fade = float(rest) if rest else 0.0
         except ValueError:
@@ -79,12 +82,14 @@ def paint(
     good = [p[np.isfinite(p)].astype(np.float64) for p in planes]
     filled = [fill_bad(p, sky.level) for p, sky in zip(planes, skies, strict=True)]
     weights = _weights(filled, names, skies, calibrated)
+    if len(planes) > 1:
+        filled = _borrow(planes, filled, skies, weights)
     light = np.mean(
         [_levelled(p, s.level, w) for p, s, w in zip(filled, skies, weights, strict=True)], axis=0
     )
     overall = _overall(light, skies, weights)
     if interval is None:
-        low, high = _automatic_limits(light, overall)
+        low, high = _automatic_limits(light, overall, _LEAST_WHITE[len(planes)])
         limits = tuple(
             widened(sky.level + weight * low, sky.level + weight * high)
             for sky, weight in zip(skies, weights, strict=True)
@@ -98,7 +103,7 @@ def paint(
     scaled = [_levelled(p, lo, hi - lo) for p, (lo, hi) in zip(filled, limits, strict=True)]
     grounds = [(s.level - lo) / (hi - lo) for s, (lo, hi) in zip(skies, limits, strict=True)]
     used = stretch or _automatic_stretch(scaled, skies, limits)
-    mixed = combine or Combine("lupton", 3.0)
+    mixed = combine or Combine("simple", 5.0)
     shades = _grey(scaled[0], used) if len(planes) == 1 else _mix(scaled, grounds, used, mixed)
     asked = {"interval": interval, "stretch": stretch, "combine": combine}
     if len(planes) == 1:
@@ -117,6 +122,30 @@ def _levelled(plane: NDArray[np.float32], level: float, scale: float) -> NDArray
     # hot pixels finite in what follows; white is 1.
     scaled = (plane.astype(np.float64) - level) / scale
     return np.clip(scaled, -1e15, 1e15).astype(np.float32)
+
+
+def _borrow(
+    planes: Sequence[NDArray[np.float32]],
+    filled: Sequence[NDArray[np.float32]],
+    skies: Sequence[Sky],
+    weights: Sequence[float],
+) -> list[NDArray[np.float32]]:
+    """Fill what only some bands lack from the others: grey there, not the colour of the rest."""
+    good = np.stack([np.isfinite(p) for p in planes])
+    count = good.sum(axis=0)
+    some = (count > 0) & (count < len(planes))
+    if not some.any():
+        return list(filled)
+    bare = np.stack(
+        [(p[some] - s.level) / w for p, s, w in zip(filled, skies, weights, strict=True)]
+    )
+    light = np.sum(bare * good[:, some], axis=0) / count[some]
+    borrowed = []
+    for plane, has, sky, weight in zip(filled, good, skies, weights, strict=True):
+        whole = plane.copy()
+        whole[some] = np.where(has[some], plane[some], sky.level + weight * light)
+        borrowed.append(whole)
+    return borrowed
 
 
 def _weights(
@@ -142,12 +171,12 @@ def _overall(light: NDArray[np.float32], skies: Sequence[Sky], weights: Sequence
     return Sky(measured.level, sigma, all(sky.seen for sky in skies))
 
 
-def _automatic_limits(light: NDArray[np.float32], sky: Sky) -> Limits:
+def _automatic_limits(light: NDArray[np.float32], sky: Sky, least: float) -> Limits:
     values = light.astype(np.float64)
     low, white = (float(v) for v in np.percentile(values, (0.5, _WHITE_PERCENTILE)))
     if sky.seen and sky.sigma > 0:
         low = sky.level - _BLACK * sky.sigma
-        return low, max(white, sky.level + _LEAST_WHITE * sky.sigma)
+        return low, max(white, sky.level + least * sky.sigma)
     # A few points on an even ground lie above every percentile.
     return low, white if white > low else float(values.max())
 
@@ -184,14 +213,14 @@ def _mix(
 
     red, blue = scaled[0], scaled[-1]
     green = scaled[1] if len(scaled) == 3 else (red + blue) / 2
-    planes = np.stack([red, green, blue])
+    planes: NDArray[np.float32] = np.stack([red, green, blue])
     if combine.fade:
         middle = grounds[1] if len(scaled) == 3 else (grounds[0] + grounds[1]) / 2
         ground = np.array([grounds[0], middle, grounds[-1]], dtype=np.float32)
         bare = planes - ground[:, None, None]
-        intensity = np.mean(bare, axis=0)
+        intensity = np.asarray(np.mean(bare, axis=0), dtype=np.float32)
         noise = measure(intensity).sigma
-        planes = calm(bare, intensity, noise, combine.fade) + ground.mean()
+        planes = calm(bare, intensity, noise, combine.fade) + np.float32(ground.mean())
     arguments = {"interval": ManualInterval(0.0, 1.0), "output_dtype": np.float64}
     if combine.name == "simple":
         shades = make_rgb(*planes, stretch=stretch.build(), **arguments)
@@ -203,7 +232,9 @@ def _mix(
 
 
 def _eight_bit(shades: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    return np.round(np.clip(np.nan_to_num(shades, nan=0.0), 0.0, 1.0) * 255.0).astype(np.uint8)
+    # fmax and fmin also turn the NaN of a root of a negative number into black.
+    bounded = np.fmin(np.fmax(shades, 0.0), 1.0)
+    return np.asarray(np.rint(bounded * 255.0), dtype=np.uint8)
 
 
 def _check_pairs(interval: Interval, bands: int) -> None:

@@ -35,7 +35,7 @@ __all__ = ["example", "read"]
 _HASHED_WHOLE = 64 * 1024 * 1024
 _CHUNK = 1024 * 1024
 
-_UNPACK = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ": lzma.LZMAFile}
+_UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 def read(
@@ -212,7 +212,10 @@ def _read_open(file: BinaryIO, request: Request, known: dict[str, Any], *, what:
     file.seek(0)
     for magic, opener in _UNPACK.items():
         if head.startswith(magic):
-            with _unpacked(opener, file, request, what) as plain:
+            # In memory, or beyond 64 MiB in a nameless file.
+            with tempfile.SpooledTemporaryFile(max_size=_HASHED_WHOLE) as spool:
+                plain = cast(BinaryIO, spool)
+                _unpack(opener, file, plain, request, what)
                 return _read_plain(plain, request, known, what=what)
     return _read_plain(file, request, known, what=what)
 
@@ -227,30 +230,26 @@ def _read_plain(file: BinaryIO, request: Request, known: dict[str, Any], *, what
     return _pictures.from_file(file, request, {"kind": "picture", **known}, what=what)
 
 
-def _unpacked(opener: Any, packed: BinaryIO, request: Request, what: str) -> BinaryIO:
-    """Unpack into memory, or beyond 64 MiB into a nameless file, up to a bound."""
+def _unpack(opener: Any, packed: BinaryIO, into: BinaryIO, request: Request, what: str) -> None:
+    """Unpack an archive up to a bound, so that a bomb stays small."""
     limit = _most_bytes(request)
-    plain = tempfile.SpooledTemporaryFile(max_size=_HASHED_WHOLE)
     try:
-        unpacking = opener(packed) if opener is not gzip.GzipFile else opener(fileobj=packed)
-        with unpacking:
+        with opener(packed) as unpacking:
             while piece := unpacking.read(_CHUNK):
-                plain.write(piece)
-                if plain.tell() > limit:
+                into.write(piece)
+                if into.tell() > limit:
                     raise ImageTooLarge(
                         f"{what} unpacks to more than {limit:,} bytes",
                         hint="unpack it yourself and pass the path and a cutout",
                     )
+    except ImageError:
+        raise
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
-        plain.close()
-        if isinstance(error, ImageError):
-            raise
         raise CorruptImage(
             f"{what} is a damaged or truncated archive ({type(error).__name__})",
             hint="fetch or copy it again",
         ) from error
-    plain.seek(0)
-    return cast(BinaryIO, plain)
+    into.seek(0)
 
 
 def _most_bytes(request: Request) -> int:

@@ -14,6 +14,7 @@ from astrollava.errors import RenderError
 from astrollava.images._colour import choose_bands
 from astrollava.images._resample import Frame, resample, resample_picture
 from astrollava.images._scaling import Interval, Limits, Stretch
+from astrollava.images._sky import zeros_mean_no_data
 from astrollava.images._tone import Combine, Tone, paint
 from astrollava.images.sky_image import SkyImage
 
@@ -23,6 +24,7 @@ __all__ = ["VERSION", "Rendered", "Rendering", "render"]
 VERSION = 1
 
 _LARGEST_SIDE = 16_384
+_UNTOUCHED = Tone("none", (), "none", "none", ())
 
 # Numbers of a detector: equal counts in two bands are no equal fluxes.
 _DETECTOR_UNITS = ("adu", "ct", "count", "electron", "e-", "dn", "photon")
@@ -54,7 +56,8 @@ class Rendering:
     stretch : str
         Name and parameter, such as ``"asinh:0.01"``; ``"none"`` for a finished picture.
     combine : str
-        ``"lupton:3"``, ``"simple"`` ...; ``"grey"`` for one band, ``"none"`` for a finished picture.
+        ``"simple:5"``, ``"lupton"`` ...; ``"grey"`` for one band, ``"none"`` for a finished
+        picture.
     automatic : tuple of str
         Which of interval, stretch and combine were chosen from the image.
     channels : mapping
@@ -71,8 +74,9 @@ class Rendering:
         Kernel; ``hamming`` on the fluxes where the image shrinks, ``bicubic`` on the shades where
         it grows.
     masked_fraction : float
-        Share of bad pixels in what is shown, in [0, 1]; they are filled from their neighbours or
-        with the level of the sky.
+        Share of pixels in what is shown, in [0, 1], that are bad in any band shown. They are
+        filled from the other bands, from their neighbours or with the level of the sky. Zeros where
+        another band has data count as bad.
     """
 
     version: int
@@ -148,9 +152,10 @@ def render(
         colon if wanted: ``"asinh:0.05"``; defaults and meaning as in `astropy.visualization`
         (log 1000, asinh 0.1), power 2. By default asinh, softened at the noise of the sky.
     combine : str, optional
-        For two or three bands: ``"lupton"`` stretches the mean and keeps colours (Lupton et al.
-        2004), ``"simple"`` stretches each band alone. ``"lupton:3"``, the default, fades colours
-        where the signal is below three times the noise.
+        For two or three bands: ``"simple"`` stretches each band alone, so that bright cores turn
+        white; ``"lupton"`` stretches their mean and keeps colours (Lupton et al. 2004). A number
+        fades colours where the signal is below that many times the noise: ``"simple:5"``, the
+        default.
     background : sequence of int
         Red, green and blue of the padding, 0-255.
 
@@ -170,11 +175,12 @@ def render(
     already; with any of `interval`, `stretch` and `combine` it is treated as data. An image
     without a good pixel, a constant one and one of a single pixel are black.
 
-    The automatic choice puts black one sigma below the sky, white at the percentile 99.7 or 100
-    sigma, and softens asinh at two sigma: close to the pictures of the DESI Legacy Surveys. Where
-    no flat sky is in the frame, black and white are the percentiles 0.5 and 99.7 and the median is
-    a dark grey. g, r and z (or i) are weighted as in those pictures if they are on a common scale;
-    other bands are balanced so that the objects of the frame are neutral on average.
+    The automatic choice puts black one sigma below the sky, white at the percentile 99.7 but at
+    least 200 sigma (50 for one band) above it, and softens asinh at two sigma: close to the
+    pictures of the DESI Legacy Surveys. Where no flat sky is in the frame, black and white are the
+    percentiles 0.5 and 99.7 and the median is a dark grey. g, r and z (or i) are weighted as in
+    those pictures if they are on a common scale; other bands are balanced so that the objects of
+    the frame are neutral on average.
 
     Examples
     --------
@@ -188,10 +194,10 @@ def render(
     frame = Frame.fit(image.shape, (height, width), rule)
     if image.display and interval is None and stretch is None and combine is None:
         planes = tuple(range(3 if len(image.bands) >= 3 else 1))
-        content, tone = _picture(image, frame), Tone("none", (), "none", "none", ())
+        content, tone, masked = _picture(image, frame), _UNTOUCHED, 0.0
     else:
         planes = choose_bands(image.bands, str(image.meta.get("telescope", "")))
-        content, tone = _data(image, planes, frame, interval, stretch, combine)
+        content, tone, masked = _data(image, planes, frame, interval, stretch, combine)
     if image.origin == "lower":
         content = content[::-1]
     rgb = np.empty((height, width, 3), dtype=np.uint8)
@@ -213,7 +219,7 @@ def render(
         content=(frame.top, frame.left, frame.height, frame.width),
         scale=frame.scale,
         resampling=frame.method,
-        masked_fraction=_masked(image, frame),
+        masked_fraction=masked,
     )
     return Rendered(rgb, record)
 
@@ -231,7 +237,7 @@ def _data(
     interval: str | Sequence[Any] | None,
     stretch: str | None,
     combine: str | None,
-) -> tuple[NDArray[np.uint8], Tone]:
+) -> tuple[NDArray[np.uint8], Tone, float]:
     if combine is not None and len(planes) == 1:
         raise RenderError(
             f"combine={combine!r} for an image of one band", expected="two or three bands"
@@ -242,7 +248,7 @@ def _data(
         scale = Interval.parse((0, 255))
     area, inside = frame.work_area()
     grows = frame.method == "bicubic"
-    values = [_good(image, plane) for plane in planes]
+    values = _good_planes(image, planes)
     shades, tone = paint(
         [v[area] for v in values] if grows else [resample(v, frame) for v in values],
         [image.bands[plane] for plane in planes],
@@ -251,26 +257,30 @@ def _data(
         combine=Combine.parse(combine) if combine is not None else None,
         calibrated=not (image.unit or "").lower().startswith(_DETECTOR_UNITS),
     )
-    return (resample_picture(shades, inside) if grows else shades), tone
+    shades = resample_picture(shades, inside) if grows else shades
+    return shades, tone, _masked([v[area] for v in values])
 
 
-def _good(image: SkyImage, plane: int) -> NDArray[np.float32]:
-    """Return a plane with NaN for every bad pixel.
+def _good_planes(image: SkyImage, planes: Sequence[int]) -> list[NDArray[np.float32]]:
+    """Return the planes to show, with NaN for every bad pixel."""
+    values = [image.pixels[plane] for plane in planes]
+    if image.mask is not None:
+        # The mask also marks pixels that are bad in some bands only; they are good in the others.
+        flagged = image.mask & np.isfinite(image.pixels).all(axis=0)
+        bad = [flagged | ~np.isfinite(plane) for plane in values]
+        values = [np.where(b, np.float32(np.nan), v) for b, v in zip(bad, values, strict=True)]
+    if len(values) > 1:
+        zero = [plane == 0 for plane in values]
+        all_zero = np.all(zero, axis=0)
+        values = [
+            np.where(z & ~all_zero, np.float32(np.nan), v) if zeros_mean_no_data(v) else v
+            for z, v in zip(zero, values, strict=True)
+        ]
+    return values
 
-    The mask of an image also marks pixels that are bad in another band only; those are good here.
-    """
-    values = image.pixels[plane]
-    if image.mask is None:
-        return values
-    flagged = image.mask & np.isfinite(image.pixels).all(axis=0)
-    return np.where(flagged | ~np.isfinite(values), np.float32(np.nan), values)
 
-
-def _masked(image: SkyImage, frame: Frame) -> float:
-    if image.mask is None:
-        return 0.0
-    area, _ = frame.work_area()
-    return round(float(np.mean(image.mask[area])), 6)
+def _masked(planes: Sequence[NDArray[np.float32]]) -> float:
+    return round(float(np.mean(~np.isfinite(planes).all(axis=0))), 6)
 
 
 def _channels(bands: list[str]) -> dict[str, str]:

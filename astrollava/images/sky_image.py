@@ -78,7 +78,8 @@ class SkyImage:
             raise EmptyImage(f"pixels have shape {pixels.shape}", expected="no axis of length zero")
         if len(self.bands) != len(pixels):
             raise UnsupportedImage(
-                f"{len(self.bands)} band names for {len(pixels)} planes", expected="one name a plane"
+                f"{len(self.bands)} band names for {len(pixels)} planes",
+                expected="one name a plane",
             )
         if self.origin not in ("lower", "upper"):
             raise UnsupportedImage(f"origin is {self.origin!r}", expected="'lower' or 'upper'")
