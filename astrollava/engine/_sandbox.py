@@ -143,10 +143,11 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def call(self, context: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Bound what a method of a string builds."""
         owner = getattr(function, "__self__", None)
+        name = getattr(function, "__name__", "")
+        # By name alone: Jinja2 hands out a wrapped str.format.
+        if name in self._UNSAFE_METHODS:
+            raise SecurityError(f"str.{name} is not allowed")
         if isinstance(owner, str):
-            name = function.__name__
-            if name in self._UNSAFE_METHODS:
-                raise SecurityError(f"str.{name} is not allowed")
             if name == "replace":
                 return self._replace(owner, *args)
             if name == "join":
