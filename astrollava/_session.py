@@ -32,6 +32,9 @@ READING = ("hdu", "cutout", "bands", "max_pixels")
 RENDERING = ("interval", "stretch", "combine")
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", "max_tokens")
 
+#: Keys of `SkyImage.meta` whose values name the object or how it was observed.
+_NAMING = ("object", "telescope", "instrument", "survey", "filter")
+
 Result = TypeVar("Result", Description, Answer)
 Finish = Callable[[str, tuple[Flag, ...], Provenance], Result]
 
@@ -119,7 +122,11 @@ class Session:
                     begun = True
                     yield shown
             text = completion.text.strip()
-            flags = find_claims(text, has_wcs=seen.image.wcs is not None)
+            flags = find_claims(
+                text,
+                has_wcs=seen.image.wcs is not None,
+                supplied_names=_supplied(seen.image, asked.text),
+            )
             record = self.provenance(seen, asked, sampling, _generation(completion))
             done.append(finish(text, flags, record))
 
@@ -165,6 +172,12 @@ def user_turn(text: str, *, image: bool) -> dict[str, Any]:
 def _continued(prompt: str, answer: str) -> str:
     """Write the answer as it would follow the prompt: after a word or a colon comes a space."""
     return answer if not prompt or prompt[-1].isspace() or prompt[-1] == ">" else f" {answer}"
+
+
+def _supplied(image: SkyImage, question: str) -> list[str]:
+    """Names the model need not have invented: the header's, and those in the question."""
+    named = [str(image.meta[key]) for key in _NAMING if image.meta.get(key)]
+    return named + [claim.text for claim in find_claims(question)]
 
 
 def _softmax(scores: Sequence[float], temperature: float) -> list[float]:

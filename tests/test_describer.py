@@ -231,3 +231,16 @@ def test_bad_input_leaves_the_describer_usable(describer: Describer) -> None:
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="no-such"):
         Describer(tmp_path / "no-such.gguf")
+
+
+def test_a_name_the_header_or_the_question_gives_is_not_an_invention(
+    tmp_path: Path, header: fits.Header
+) -> None:
+    """Guards against flagging an identity that the user, not the model, brought in."""
+    pair = write_pair(tmp_path, TinyPair(says=tuple(byte_token(byte) for byte in b"NGC 1305")))
+    named = fits.PrimaryHDU(sky(), header)
+    named.header["OBJECT"] = "NGC 1305"
+    with Describer(pair[0]) as describer:
+        assert [flag.text for flag in describer.describe(sky()).flags] == ["NGC 1305"]
+        assert describer.describe(named).flags == ()
+        assert describer.ask(sky(), "Is NGC 1305 barred?").flags == ()
