@@ -98,7 +98,9 @@ def model(
             elif name.endswith("bias"):
                 # Zero biases would hide one that is lost or taken for another.
                 weight.normal_(std=0.05)
-        # A random head is nearly flat, and rounding would decide its greedy choices.
+        # A random head is nearly flat, and rounding would decide its greedy choices. Rows of zero
+        # keep specials and single bytes, which make broken UTF-8, out of them.
         if not tied:
             net.lm_head.weight.normal_(std=0.5)
+            net.lm_head.weight[: len(SPECIALS) + 256] = 0.0
     return net

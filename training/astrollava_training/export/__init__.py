@@ -11,6 +11,6 @@ from astrollava_training.export.about import About
 from astrollava_training.export.calibration import set_calibration
 from astrollava_training.export.pair import export
 from astrollava_training.export.storage import QUANTIZATIONS
-from astrollava_training.export.template import LLAVA_V1, render_chat
+from astrollava_training.export.template import render_chat
 
-__all__ = ["LLAVA_V1", "QUANTIZATIONS", "About", "export", "render_chat", "set_calibration"]
+__all__ = ["QUANTIZATIONS", "About", "export", "render_chat", "set_calibration"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from astrollava_training.data.tokens import CHAT_TEMPLATE
 from astrollava_training.export import storage
 from astrollava_training.export.about import About
 from astrollava_training.export.mmproj import write_mmproj
-from astrollava_training.export.template import LLAVA_V1
 from astrollava_training.export.text import write_text
 
 __all__ = ["export"]
@@ -22,7 +22,7 @@ def export(
     name: str,
     quantize: str = "q8_0",
     mmproj_quantize: str | None = None,
-    chat_template: str = LLAVA_V1,
+    chat_template: str = CHAT_TEMPLATE,
     add_bos: bool = True,
     about: About | None = None,
 ) -> tuple[Path, Path]:

@@ -115,8 +115,7 @@ def _quantize_file(source: Path, target: Path, file_type: int) -> None:
 
     from astrollava.engine import runtime
 
-    bindings: Any = runtime.load()
-    llama_cpp = getattr(bindings, "llama", bindings)
+    llama_cpp = runtime.load().llama
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = file_type
     status = llama_cpp.llama_model_quantize(

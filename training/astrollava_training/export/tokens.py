@@ -11,7 +11,7 @@ from astrollava.errors import InvalidRequest
 
 __all__ = ["add_tokenizer"]
 
-# Pre-tokenizers as Hugging Face writes them (without the cosmetic keys) and llama.cpp's name for each.
+# Pre-tokenizers as Hugging Face writes them, and llama.cpp's name for each.
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 _PRE = (
     (_BYTE_LEVEL, "gpt-2"),
