@@ -213,8 +213,10 @@ def _idefics3(ask: Inspector, tower: Tower) -> None:
 
 def _internvl(ask: Inspector, tower: Tower) -> None:
     merge = _merge(ask, tower, least=1, default=1)
-    least = ask.integer("clip.vision.preproc_min_tiles", 1, 256, default=1)
-    ask.integer("clip.vision.preproc_max_tiles", least, 256, default=12)
+    fewest = ask.integer("clip.vision.preproc_min_tiles", 1, 256, default=1)
+    most = ask.integer("clip.vision.preproc_max_tiles", 1, 256, default=12)
+    if fewest > most:
+        raise ask.fail(f"cuts an image into at least {fewest} and at most {most} tiles")
     name = "mm.model.mlp"
     merged = tower.width * merge * merge
     inner, outer = _columns(ask, f"{name}.1.weight"), _columns(ask, f"{name}.3.weight")

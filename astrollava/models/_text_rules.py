@@ -132,8 +132,8 @@ def _sliding_window(ask: Inspector, arch: str, layers: int) -> None:
 
 
 def _rope(ask: Inspector, arch: str) -> None:
-    scaling = ask.text(f"{arch}.rope.scaling.type") or "linear"
-    if scaling not in _ROPE_SCALING:
+    scaling = ask.text(f"{arch}.rope.scaling.type")
+    if scaling is not None and scaling not in _ROPE_SCALING:
         raise ask.fail(
             f"{arch}.rope.scaling.type is {scaling!r:.40}", expected=", ".join(_ROPE_SCALING)
         )
