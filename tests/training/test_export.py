@@ -173,7 +173,7 @@ def test_texts_are_tokenized_as_in_training(text: str, tokenizer: Any, spelled: 
     assert spelled(text) == tokenizer.encode(text, add_special_tokens=False).ids
 
 
-@given(st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"], exclude_characters="\x00")))
+@given(text=st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"])))
 def test_any_text_is_tokenized_as_in_training(text: str, tokenizer: Any, spelled: Any) -> None:
     assert spelled(text) == tokenizer.encode(text, add_special_tokens=False).ids
 
@@ -207,10 +207,6 @@ def test_a_picture_comes_before_the_words_wherever_it_was_put() -> None:
     assert render_chat([system, {"role": "user", "content": parts}]) == (
         "Be brief. USER: <image>\nWhat is this? ASSISTANT:"
     )
-
-
-def change_vision(net: Any, **values: Any) -> Any:
-    return change(net, "vision_config", **values)
 
 
 def change(net: Any, part: str = "", **values: Any) -> Any:
@@ -263,10 +259,10 @@ def test_another_tokenizer_is_refused(net: Any, tokenizer: Any, tmp_path: Path) 
     spec = json.loads(tokenizer.to_str()) | {"normalizer": {"type": "Lowercase"}}
     with pytest.raises(InvalidRequest, match="normalizer"):
         export(net, Tokenizer.from_str(json.dumps(spec)), tmp_path, name="tiny")
-    larger = tiny_llava.tokenizer(tokenizer.get_vocab_size() + 1)
-    if larger.get_vocab_size() > tokenizer.get_vocab_size():
-        with pytest.raises(InvalidRequest, match="rows"):
-            export(net, larger, tmp_path, name="tiny")
+    larger = Tokenizer.from_str(tokenizer.to_str())
+    larger.add_special_tokens(["<one-more>"])
+    with pytest.raises(InvalidRequest, match=f"{tokenizer.get_vocab_size()} rows"):
+        export(net, larger, tmp_path, name="tiny")
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floa
 
 @dataclass(frozen=True)
 class _Answer:
-    """What torch makes of a picture: patches, its greedy text, and how sure it was of each token."""
+    """What torch makes of a picture: patches, greedy text, and how sure it was of each token."""
 
     values: NDArray[np.floating]
     text: str

@@ -36,7 +36,6 @@ def fit_temperature(scores: NDArray[np.floating], labels: NDArray[np.integer]) -
         Between 0.05 and 20. Above one, the model was too sure of itself.
     """
 
-
     def loss(log_temperature: float) -> float:
         return negative_log_likelihood(labels, softmax(scores, math.exp(log_temperature)))
 

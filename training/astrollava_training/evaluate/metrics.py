@@ -6,6 +6,7 @@ that add up to one. A prediction of ``-1`` is no answer and counts as wrong.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -134,6 +135,7 @@ def bootstrap(
     Returns
     -------
     Interval
+        All of it NaN where the score is undefined.
 
     Examples
     --------
@@ -142,9 +144,12 @@ def bootstrap(
     >>> bootstrap(lambda rows: float(right[rows].mean()), 4).value
     0.75
     """
-    if count == 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
+    unknown = float("nan")
+    value = score(np.arange(count)) if count else unknown
+    if math.isnan(value):
+        return Interval(unknown, unknown, unknown)
     rng = np.random.default_rng(seed)
-    scores = [score(rng.integers(count, size=count)) for _ in range(resamples)]
-    low, high = np.nanpercentile(scores, [2.5, 97.5])
-    return Interval(score(np.arange(count)), float(low), float(high))
+    scores = np.array([score(rng.integers(count, size=count)) for _ in range(resamples)])
+    # A resample may leave out every picture a score is defined on.
+    low, high = np.percentile(scores[~np.isnan(scores)], [2.5, 97.5])
+    return Interval(value, float(low), float(high))
