@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 # What CI pins. Where pip finds no such build of torch: make test CONSTRAINTS=/dev/null
 CONSTRAINTS ?= tests/constraints.txt
+# The galaxies to learn from: a votes.csv with the pictures beside it.
+VOTES ?= ../shared/data/galaxies/votes.csv
+RECIPE := training/astrollava_training/recipes/embedded.toml
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -51,7 +54,9 @@ docs: $(STAMPS)/docs
 check: lint types docs test
 
 embedded-model: $(STAMPS)/test
-	$(BIN)/python -m astrollava_training run training/astrollava_training/recipes/embedded.toml
+	$(BIN)/astrollava-train run $(RECIPE) --data $(VOTES) --out runs/embedded
+	$(BIN)/astrollava-train publish $(RECIPE) runs/embedded --data $(VOTES)
+	$(BIN)/python docs/make_readme_assets.py
 
 clean:
 	rm -rf $(VENV) docs/_build dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import re
 import subprocess
+import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -103,6 +104,47 @@ def test_all_names_exist(name: str) -> None:
     module = importlib.import_module(name)
     for exported in module.__all__:
         getattr(module, exported)
+
+
+# Dependencies --------------------------------------------------------------------------------
+
+# Where the name to import is not the name to install.
+DISTRIBUTIONS = {"llama_cpp": "llama-cpp-python", "PIL": "pillow"}
+
+
+def imported_packages(folder: Path) -> set[str]:
+    found: set[str] = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                found.add(node.module.split(".")[0])
+    ours = {"astrollava", "astrollava_training"}
+    ours |= {path.stem for path in (ROOT / "tests" / "support").glob("*.py")}
+    return found - set(sys.stdlib_module_names) - ours
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"),
+    [
+        ("astrollava", []),
+        ("training", ["training"]),
+        ("tests", ["training", "test"]),
+        ("docs", ["docs"]),
+    ],
+)
+def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
+    """A package that is only there because another one needs it vanishes with that one."""
+    declared = [*PROJECT["project"]["dependencies"]]
+    for extra in extras:
+        declared += PROJECT["project"]["optional-dependencies"][extra]
+    names = {re.split(r"[<>=!~\[; ]", line)[0].lower().replace("_", "-") for line in declared}
+    needed = {
+        DISTRIBUTIONS.get(name, name).lower().replace("_", "-")
+        for name in imported_packages(ROOT / folder)
+    }
+    assert needed <= names
 
 
 # Docstrings ----------------------------------------------------------------------------------
