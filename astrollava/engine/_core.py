@@ -19,6 +19,10 @@ __all__ = ["Core", "load_core"]
 
 #: The context of a model trained on longer ones: a KV cache grows with it, answers are short.
 _DEFAULT_CONTEXT = 4096
+#: Bytes of weights that keep a thread busy, per token of text and per image: threads wait for each
+#: other hundreds of times a token, which costs a small model more than they bring.
+_TEXT_BYTES_PER_THREAD = 32 * 2**20
+_TOWER_BYTES_PER_THREAD = 16 * 2**20
 #: Image rows evaluated at once at most; bounds the compute buffer.
 _MAX_BATCH = 512
 
@@ -65,14 +69,20 @@ def load_core(
     n_ctx: int | None,
     n_gpu_layers: int,
     projector_on_gpu: bool,
-    threads: int,
+    threads: int | None,
 ) -> Core:
     """Load both files; the parameters are those of `Engine`, already checked."""
     lib = runtime.load()
     with _load_lock, ExitStack() as undo:
         model = TextModel(lib, text, n_gpu_layers=n_gpu_layers)
         undo.callback(model.free)
-        projector = Projector(lib, mmproj, model, on_gpu=projector_on_gpu, threads=threads)
+        projector = Projector(
+            lib,
+            mmproj,
+            model,
+            on_gpu=projector_on_gpu,
+            threads=threads or _threads_for(mmproj, _TOWER_BYTES_PER_THREAD),
+        )
         undo.callback(projector.free)
         n_batch = max(TEXT_BLOCK, projector.image_tokens)
         if projector.causal:
@@ -80,8 +90,18 @@ def load_core(
             n_batch = min(n_batch, _MAX_BATCH)
         if n_ctx is None:
             n_ctx = min(model.n_ctx_train, _DEFAULT_CONTEXT)
-        context = Context(lib, model, n_ctx=n_ctx, n_batch=n_batch, threads=threads)
+        context = Context(
+            lib,
+            model,
+            n_ctx=n_ctx,
+            n_batch=n_batch,
+            threads=threads or _threads_for(text, _TEXT_BYTES_PER_THREAD),
+        )
         undo.callback(context.free)
         logs.raise_interrupt()
         undo.pop_all()
     return Core(lib, model, projector, context)
+
+
+def _threads_for(path: Path, per_thread: int) -> int:
+    return min(runtime.physical_cores(), 1 + path.stat().st_size // per_thread)

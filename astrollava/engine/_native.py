@@ -131,6 +131,7 @@ class Context:
                 hint="Ask for a smaller n_ctx, or free memory",
             )
         self._lib = lib
+        self.threads = threads
         self._memory = llama.llama_get_memory(self._pointer)
         self._n_vocab = model.n_vocab
         # llama.cpp pads what it is asked for: the limit asked for holds, so results do not depend

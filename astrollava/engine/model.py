@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from astrollava.engine import runtime
 from astrollava.engine._core import load_core
 from astrollava.engine._prompt import IMAGE_MARKER, Plan, make_plan
 from astrollava.engine.sampling import Sampling
@@ -49,7 +48,8 @@ class Engine:
     projector_on_gpu : bool
         Whether to put the vision tower and projector on a GPU.
     threads : int, optional
-        Threads to compute with; by default one a physical core this process may use.
+        Threads to compute with; by default as many as the models' sizes keep busy, at most one a
+        physical core this process may use.
 
     Attributes
     ----------
@@ -59,6 +59,8 @@ class Engine:
         Tokens one image takes of the context.
     n_ctx, n_embd : int
         Size of the context in tokens, and width of an image token.
+    threads : int
+        Threads that generate text.
     architecture, projector : str
         What llama.cpp calls the two, for example ``"llama"`` and ``"mlp"``.
     chat_template : str or None
@@ -101,9 +103,8 @@ class Engine:
         if n_ctx is not None:
             _check_integer("n_ctx", n_ctx, 1, 2**24)
         _check_integer("n_gpu_layers", n_gpu_layers, -1, 10_000)
-        if threads is None:
-            threads = runtime.physical_cores()
-        _check_integer("threads", threads, 1, 512)
+        if threads is not None:
+            _check_integer("threads", threads, 1, 512)
         paths = Path(text), Path(mmproj)
         for path in paths:
             if not path.is_file():
@@ -126,7 +127,7 @@ class Engine:
         self.projector: str = projector.kind
         self.chat_template: str | None = model.chat_template
         self.image_marker: str = IMAGE_MARKER
-        self.threads: int = threads
+        self.threads: int = self._core.context.threads
         self._template: ChatTemplate | None = None
 
     def format(self, messages: Sequence[Mapping[str, Any]]) -> str:

@@ -108,7 +108,8 @@ class Projector:
             raise _mismatch(self._path, self._n_embd, f"it writes embeddings of width {width}")
         if side is None or not 1 <= side <= 8192:
             raise ModelLoadFailed(
-                f"{self._path} names no usable input size for images (clip.vision.image_size: {side})",
+                f"{self._path} names no usable input size for images"
+                f" (clip.vision.image_size: {side})",
                 expected="the projector (mmproj) of a pair, with an input of 1 to 8192 pixels",
             )
         return (side, side), kind

@@ -14,6 +14,8 @@ import psutil
 import pytest
 
 from astrollava.engine import Engine, Sampling
+from astrollava.engine._core import _threads_for
+from astrollava.engine.runtime import physical_cores
 from astrollava.errors import (
     ClosedError,
     InvalidRequest,
@@ -42,10 +44,30 @@ def test_a_long_context_is_bounded_unless_asked_for(load: Load) -> None:
         assert engine.n_ctx == 5000
 
 
+def test_a_small_model_gets_one_thread_and_a_large_one_the_cores(
+    pair: PairWriter, tmp_path: Path
+) -> None:
+    text, mmproj = pair()
+    with Engine(text, mmproj) as engine:
+        assert engine.threads == 1
+    large = tmp_path / "large.gguf"
+    large.write_bytes(text.read_bytes())
+    with large.open("r+b") as file:
+        file.truncate(2**33)  # a hole: llama.cpp does not mind what follows the tensors
+    assert _threads_for(large, 32 * 2**20) == physical_cores()
+
+
 def test_a_projector_of_another_model_is_named_as_such(pair: PairWriter) -> None:
     text, _ = pair()
     _, other = pair(projects_to=96)
     with pytest.raises(ProjectorMismatch, match="64"):
+        Engine(text, other)
+
+
+def test_a_mismatch_only_llama_cpp_sees_is_named_too(pair: PairWriter) -> None:
+    text, _ = pair()
+    _, other = pair(gemma=True, side=56, projects_to=96)
+    with pytest.raises(ProjectorMismatch, match="96"):
         Engine(text, other)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,26 @@ def test_an_embedding_of_another_engine_is_refused(
         image = other.encode_image(picture(other))
     with pytest.raises(InvalidRequest, match="96 wide"):
         engine.complete("<__media__>a", [image])
+
+
+def test_a_model_whose_image_tokens_see_each_other_is_served(
+    load: Callable[..., Engine], picture: Picture
+) -> None:
+    with load(gemma=True, side=56) as engine:
+        image = engine.encode_image(picture(engine))
+        assert (engine.projector, engine.image_tokens, image.causal) == ("gemma3", 4, False)
+        # Special tokens around the image come from llama.cpp.
+        begin, rows, end = image.layout
+        assert (begin, rows, end) == ((5,), slice(0, 4), (6,))
+        prompt = "<__media__>ab"
+        served = engine.score(prompt, [image], ["c"])
+        assert served != engine.score(prompt, [replace(image, causal=True)], ["c"])
+        assert engine.score(prompt, [image], ["c"]) == served
+        # Text is causal again behind it: what follows a token does not change its logits.
+        core = engine._core
+        before = engine.score(prompt + "7" * 70, [image], ["c"])
+        assert core.lib.llama.llama_get_causal_attn(core.context._pointer)
+        assert engine.score(prompt + "7" * 70, [image], ["c"]) == before
 
 
 def test_a_prompt_is_cut_into_the_tokens_mtmd_would_make_of_it(

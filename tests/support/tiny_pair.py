@@ -20,7 +20,9 @@ import numpy as np
 
 __all__ = ["CHAT_TEMPLATE", "SPECIAL", "TinyPair", "byte_token", "write_pair"]
 
-SPECIAL = ("<s>", "</s>", "<pad>", "<|user|>", "<|assistant|>")
+SPECIAL = (
+    "<s>", "</s>", "<pad>", "<|user|>", "<|assistant|>", "<start_of_image>", "<end_of_image>",
+)  # fmt: skip
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -53,6 +55,8 @@ class TinyPair:
 
     `says` makes a model that always speaks the same token ids and then ends: whatever token comes
     first, the next is ``says[0]``, and ``says[i]`` is followed by ``says[i + 1]``. Ids must differ.
+    `gemma` writes Gemma 3's projector in place of `mlp`: 16 patches become one token, all tokens of
+    an image see each other, and llama.cpp puts special tokens around them.
     `projects_to` sets the width the projector writes, to make one that fits no language model.
     `merges` is the number of two-letter tokens on top of the 256 bytes.
     """
@@ -69,6 +73,7 @@ class TinyPair:
     seed: int = 0
     template: str | None = CHAT_TEMPLATE
     says: Sequence[int] = ()
+    gemma: bool = False
     projects_to: int | None = None
     dtype: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32
     text_metadata: dict[str, str] = field(default_factory=dict)
@@ -80,8 +85,8 @@ class TinyPair:
 
     @property
     def image_tokens(self) -> int:
-        """Number of image tokens: one a patch."""
-        return (self.side // self.patch) ** 2
+        """Number of image tokens."""
+        return (self.side // self.patch) ** 2 // (16 if self.gemma else 1)
 
 
 def write_pair(folder: Path, pair: TinyPair | None = None) -> tuple[Path, Path]:
@@ -207,7 +212,7 @@ def _write_mmproj(path: Path, pair: TinyPair) -> None:
     projected = pair.projects_to or _text_width(pair)
     out = gguf.GGUFWriter(path, "clip")
     out.add_bool("clip.has_vision_encoder", True)
-    out.add_string("clip.projector_type", "mlp")
+    out.add_string("clip.projector_type", "gemma3" if pair.gemma else "mlp")
     out.add_bool("clip.use_gelu", True)
     sizes = {
         "image_size": pair.side,
@@ -230,7 +235,7 @@ def _write_mmproj(path: Path, pair: TinyPair) -> None:
     patches = put.random.standard_normal((width, 3, pair.patch, pair.patch), dtype=np.float32)
     out.add_tensor("v.patch_embd.weight", patches * np.float32(2.0 / pixels**0.5))
     put.zeros("v.patch_embd.bias", width)
-    put.matrix("v.position_embd.weight", pair.image_tokens, width)
+    put.matrix("v.position_embd.weight", (pair.side // pair.patch) ** 2, width)
     for i in range(pair.tower_layers):
         for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
             put.matrix(f"v.blk.{i}.{name}.weight", width, width)
@@ -242,6 +247,11 @@ def _write_mmproj(path: Path, pair: TinyPair) -> None:
         for name in ("ln1", "ln2"):
             put.ones(f"v.blk.{i}.{name}.weight", width)
             put.zeros(f"v.blk.{i}.{name}.bias", width)
+    if pair.gemma:
+        put.matrix("mm.input_projection.weight", width, projected, gain=4.0)
+        put.ones("mm.soft_emb_norm.weight", width)
+        _finish(out)
+        return
     put.matrix("mm.0.weight", projected, width)
     put.zeros("mm.0.bias", projected)
     put.matrix("mm.2.weight", projected, projected, gain=4.0)
