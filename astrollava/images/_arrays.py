@@ -94,7 +94,7 @@ def _build(
         raise UnsupportedImage(
             f"{what} has dtype {array.dtype}",
             expected="real numbers (integers or floats)",
-            hint="take abs() of complex values; convert strings and objects with astype(float)",
+            hint="Take abs() of complex values; convert strings and objects with astype(float)",
         )
     shape = array.shape
     flags = None if mask is None or mask is np.ma.nomask else np.asarray(mask)

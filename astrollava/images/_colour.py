@@ -121,7 +121,7 @@ def calm(
     intensity : ndarray
         Their mean.
     sigma : float
-        Noise of the intensity.
+        Noise of the intensity, above zero.
     snr : float
         Signal to noise of a 3 x 3 pixel mean at which half of the colour is left.
     """
@@ -129,7 +129,7 @@ def calm(
     ny, nx = intensity.shape
     # Shifted sums instead of a filter: scipy is not needed for nine terms.
     around = sum(padded[y : y + ny, x : x + nx] for y in range(3) for x in range(3)) / 9.0
-    # The mean of nine has a third of the noise of one.
-    strength = (np.maximum(around, 0.0) / max(sigma / 3.0, 1e-30)) ** 2
+    # The mean of nine has a third of the noise of one. Far above it nothing fades any more.
+    strength = np.clip(around.astype(np.float64) / (sigma / 3.0), 0.0, 1e6) ** 2
     kept = (strength / (strength + snr**2)).astype(np.float32)
     return intensity + kept * (planes - intensity)

@@ -153,7 +153,7 @@ def _find(hdus: HDUList, wanted: Any, what: str) -> int:
     raise NoImageInFile(
         f"{what} holds {_contents(hdus)}",
         expected="an image of at least two axes in one of them",
-        hint="if this is a table or a spectrum, pass the image it belongs to",
+        hint="If this is a table or a spectrum, pass the image it belongs to",
     )
 
 
@@ -196,16 +196,16 @@ def _check_header_ends(file: BinaryIO, what: str) -> None:
     head = b""
     for _ in range(_MAX_HEADER // _BLOCK):
         head = file.read(_BLOCK)
-        if any(head[card : card + 8].rstrip() == b"END" for card in range(0, len(head), 80)):
-            break
         if len(head) < _BLOCK:
             raise CorruptImage(
-                f"{what} ends inside its first header", hint="fetch or copy the file again"
+                f"{what} ends inside its first header", hint="Fetch or copy the file again"
             )
+        if any(head[card : card + 8].rstrip() == b"END" for card in range(0, _BLOCK, 80)):
+            break
     else:
         raise CorruptImage(
             f"{what} has no END card in the first {_MAX_HEADER:,} bytes",
-            hint="this is no FITS header",
+            hint="This is no FITS header",
         )
     file.seek(start)
 
@@ -223,7 +223,7 @@ def _check_complete(hdu: Any, what: str) -> None:
         raise CorruptImage(
             f"{what} is truncated: {max(held, 0):,} of the {hdu.size:,} bytes of data are there",
             expected="the whole image its header promises",
-            hint="fetch or copy the file again",
+            hint="Fetch or copy the file again",
         )
 
 
@@ -248,7 +248,7 @@ def _as_image_error(what: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ImageTooLarge(
-            f"{what} does not fit into memory", hint="read a part with cutout=(position, size)"
+            f"{what} does not fit into memory", hint="Read a part with cutout=(position, size)"
         ) from error
     except NotImplementedError as error:
         raise UnsupportedImage(
@@ -259,5 +259,5 @@ def _as_image_error(what: str) -> Iterator[None]:
         # zlib.error, IndexError and more were all seen by the fuzz test.
         raise CorruptImage(
             f"{what} cannot be read as FITS ({type(error).__name__}: {text(str(error))})",
-            hint="fetch or copy the file again, or check it with fitsverify",
+            hint="Fetch or copy the file again, or check it with fitsverify",
         ) from error

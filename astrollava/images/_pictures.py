@@ -46,10 +46,10 @@ def from_file(file: BinaryIO, request: Request, source: dict[str, Any], *, what:
         with quiet(), Image.open(file, formats=_FORMATS) as picture:
             return from_pil(picture, request, {**source, "format": picture.format}, what=what)
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge(f"{what}: {error}", hint="cut the picture first") from error
+        raise ImageTooLarge(f"{what}: {error}", hint="Cut the picture first") from error
     except UnidentifiedImageError as error:
         if head.startswith(_MAGICS):
-            raise CorruptImage(f"{what} is a damaged picture", hint="fetch it again") from error
+            raise CorruptImage(f"{what} is a damaged picture", hint="Fetch it again") from error
         raise UnsupportedImage(
             f"{what} is {_guess(head)}",
             expected=f"FITS (also .gz, .bz2, .xz) or one of {', '.join(_FORMATS)}",
@@ -65,7 +65,7 @@ def from_pil(picture: Image, request: Request, source: dict[str, Any], *, what: 
         raise ImageTooLarge(
             f"{what} has {picture.width} x {picture.height} pixels",
             expected=f"at most {request.max_pixels:,}",
-            hint="cut the picture first, or raise max_pixels",
+            hint="Cut the picture first, or raise max_pixels",
         )
     data = picture.mode in _DATA_MODES
     picture = picture if data else _upright(picture, what)
@@ -118,7 +118,7 @@ def _as_corrupt(what: str) -> Iterator[None]:
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error ...
         raise CorruptImage(
             f"{what} cannot be decoded ({type(error).__name__}: {text(str(error))})",
-            hint="fetch or copy it again",
+            hint="Fetch or copy it again",
         ) from error
 
 

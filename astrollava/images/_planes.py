@@ -94,7 +94,7 @@ def lay_out(
     shape = tuple(int(n) for n in shape)
     if 0 in shape:
         raise EmptyImage(
-            f"{what} has shape {shape}", expected="no axis of length zero", hint="check the cutout"
+            f"{what} has shape {shape}", expected="no axis of length zero", hint="Check the cutout"
         )
     if len(shape) < 2:
         raise UnsupportedImage(
@@ -105,7 +105,7 @@ def lay_out(
         raise AmbiguousImage(
             f"{what} has shape {shape}: more than one axis beside y and x",
             expected="(ny, nx) or (bands, ny, nx), and axes of length one",
-            hint="select planes first and pass the array",
+            hint="Select planes first and pass the array",
         )
     count = shape[long[0]] if long else 1
     numbers = tuple(str(n) for n in range(1, count + 1))
@@ -116,7 +116,7 @@ def lay_out(
         raise AmbiguousImage(
             f"{what} is a cube of {count} planes that nothing says are bands",
             expected="at most three planes, or keywords BAND1, BAND2 ... that name them",
-            hint="choose planes with bands=, such as bands=[0, 5, 9], or collapse the cube first",
+            hint="Choose planes with bands=, such as bands=[0, 5, 9], or collapse the cube first",
         )
     indices = tuple(
         tuple(plane if axis in long else 0 for axis in range(len(shape) - 2)) for plane in chosen
@@ -178,7 +178,7 @@ def open_window(layout: Layout, wcs: WCS | None, cutout: tuple[Any, Any] | None)
         position, size = cutout
     except (TypeError, ValueError):
         raise InvalidRequest(
-            f"cutout={cutout!r}", expected="(position, size)", hint="cutout=((x, y), 256)"
+            f"cutout={cutout!r}", expected="(position, size)", hint="For example cutout=((x, y), 256)"
         ) from None
     x, y = _pixel_position(position, wcs)
     height, width = _pixel_size(size, wcs)
@@ -218,7 +218,8 @@ def _pixel_position(position: Any, wcs: WCS | None) -> tuple[float, float]:
 
 
 def _pixel_size(size: Any, wcs: WCS | None) -> tuple[int, int]:
-    values = size if np.ndim(size) else (size, size)
+    # Not `numpy.ndim`, which cannot look into a pair of quantities.
+    values = size if isinstance(size, list | tuple) or getattr(size, "ndim", 0) else (size, size)
     if len(values) != 2:
         raise InvalidRequest(f"the cutout's size is {size!r}", expected="one value or (ny, nx)")
     height, width = (_pixel_length(value, wcs) for value in values)
@@ -262,7 +263,7 @@ def check_size(layout: Layout, window: Window, max_pixels: int, *, what: str) ->
         raise ImageTooLarge(
             f"{what} has {len(layout.indices)} x {height} x {width} = {pixels:,} pixels",
             expected=f"at most {max_pixels:,}",
-            hint="read a part with cutout=(position, size), or raise max_pixels",
+            hint="Read a part with cutout=(position, size), or raise max_pixels",
         )
 
 

@@ -168,5 +168,5 @@ def _no_such(what: str, asked: Any, known: tuple[str, ...]) -> RenderError:
     return RenderError(
         f"there is no {what} {asked!r}",
         expected=f"one of {', '.join(known)}",
-        hint="parameters follow a colon, such as 'asinh:0.05' or 'percentile:99.5'",
+        hint="Parameters follow a colon, such as 'asinh:0.05' or 'percentile:99.5'",
     )

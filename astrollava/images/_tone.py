@@ -220,7 +220,8 @@ def _mix(
         bare = planes - ground[:, None, None]
         intensity = np.asarray(np.mean(bare, axis=0), dtype=np.float32)
         noise = measure(intensity).sigma
-        planes = calm(bare, intensity, noise, combine.fade) + np.float32(ground.mean())
+        if noise > 1e-30:
+            planes = calm(bare, intensity, noise, combine.fade) + np.float32(ground.mean())
     arguments = {"interval": ManualInterval(0.0, 1.0), "output_dtype": np.float64}
     if combine.name == "simple":
         shades = make_rgb(*planes, stretch=stretch.build(), **arguments)

@@ -140,9 +140,9 @@ def _read_object(source: Any, request: Request) -> SkyImage:
         return _pictures.from_pil(source, request, {"kind": "pil"}, what="the PIL image")
     if hasattr(source, "read"):
         return _read_stream(source, request)
-    hint = "pass numpy.asarray(source)" if hasattr(source, "__array__") else ""
+    hint = "Pass numpy.asarray(source)" if hasattr(source, "__array__") else ""
     if isinstance(source, list | tuple):
-        hint = "stack the planes with numpy.stack, or read one image after the other"
+        hint = "Stack the planes with numpy.stack, or read one image after the other"
     raise UnsupportedImage(
         f"source is of type {type(source).__module__}.{type(source).__qualname__}",
         expected="a path, bytes, an open binary file, an HDU, NDData, Cutout2D, an array, a PIL "
@@ -169,7 +169,7 @@ def _read_path(source: str | os.PathLike[str], request: Request) -> SkyImage:
     except (PermissionError, ValueError) as error:
         raise ImageError(f"{what} cannot be opened: {error}", expected="a readable file") from error
     except OSError as error:
-        raise CorruptImage(f"{what} cannot be read: {error}", hint="check the disk") from error
+        raise CorruptImage(f"{what} cannot be read: {error}", hint="Check the disk") from error
 
 
 def _refuse(path: Path, what: str) -> None:
@@ -178,10 +178,10 @@ def _refuse(path: Path, what: str) -> None:
         raise UnsupportedImage(f"{what} is {kind}", expected="an image file")
     if "://" in str(path) or ":/" in str(path):
         raise ImageNotFound(
-            f"{what} is an address, not a file", expected="a path", hint="download it first"
+            f"{what} is an address, not a file", expected="a path", hint="Download it first"
         )
     raise ImageNotFound(
-        f"there is no file {what}", hint=f"relative paths start from {str(Path.cwd())!r}"
+        f"there is no file {what}", hint=f"Relative paths start from {str(Path.cwd())!r}"
     )
 
 
@@ -196,7 +196,7 @@ def _read_stream(stream: Any, request: Request) -> SkyImage:
         )
     if len(data) > limit:
         raise ImageTooLarge(
-            f"{what} holds more than {limit:,} bytes", hint="pass its path and a cutout"
+            f"{what} holds more than {limit:,} bytes", hint="Pass its path and a cutout"
         )
     return _read_data(bytes(data), request, {"kind": "stream"}, what=what)
 
@@ -224,7 +224,7 @@ def _read_plain(file: BinaryIO, request: Request, known: dict[str, Any], *, what
     head = file.read(len(_fits.MAGIC))
     file.seek(0)
     if not head:
-        raise CorruptImage(f"{what} is empty", expected="an image file", hint="fetch it again")
+        raise CorruptImage(f"{what} is empty", expected="an image file", hint="Fetch it again")
     if head == _fits.MAGIC:
         return _fits.from_file(file, request, {"kind": "fits", **known}, what=what)
     return _pictures.from_file(file, request, {"kind": "picture", **known}, what=what)
@@ -240,14 +240,14 @@ def _unpack(opener: Any, packed: BinaryIO, into: BinaryIO, request: Request, wha
                 if into.tell() > limit:
                     raise ImageTooLarge(
                         f"{what} unpacks to more than {limit:,} bytes",
-                        hint="unpack it yourself and pass the path and a cutout",
+                        hint="Unpack it yourself and pass the path and a cutout",
                     )
     except ImageError:
         raise
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
         raise CorruptImage(
             f"{what} is a damaged or truncated archive ({type(error).__name__})",
-            hint="fetch or copy it again",
+            hint="Fetch or copy it again",
         ) from error
     into.seek(0)
 

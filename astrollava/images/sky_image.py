@@ -72,7 +72,7 @@ class SkyImage:
             raise UnsupportedImage(
                 f"pixels have shape {pixels.shape}",
                 expected="three axes: (bands, ny, nx)",
-                hint="use astrollava.images.read, which also takes plain 2-D arrays",
+                hint="Use astrollava.images.read, which also takes plain 2-D arrays",
             )
         if 0 in pixels.shape:
             raise EmptyImage(f"pixels have shape {pixels.shape}", expected="no axis of length zero")
@@ -136,7 +136,7 @@ def _frozen_float32(values: Any) -> NDArray[np.float32]:
     array = np.asarray(values)
     if array.dtype.kind not in "buif":
         raise UnsupportedImage(
-            f"pixels have dtype {array.dtype}", expected="real numbers", hint="convert them first"
+            f"pixels have dtype {array.dtype}", expected="real numbers", hint="Convert them first"
         )
     # A read-only array that owns its memory cannot change behind our back; all others are copied.
     if array.dtype == np.float32 and not array.flags.writeable and array.base is None:
