@@ -70,7 +70,8 @@ class Model:
         out = [b"GGUF", struct.pack("<IQQ", self.version, len(self.tensors), len(keys))]
         for key, kind, value in keys:
             out += [_text(key), _value(kind, value)]
-        align = self.keys.get("general.alignment", ("u32", 32))[1] or 32
+        # An alignment of gigabytes is only claimed.
+        align = min(self.keys.get("general.alignment", ("u32", 32))[1] or 32, 4096)
         datas: list[bytes] = []
         at = 0
         for name, tensor in self.tensors.items():

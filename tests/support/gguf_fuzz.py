@@ -67,11 +67,15 @@ class Llama:
         code = process.wait()
         self._errors.seek(0)
         errors = self._errors.read().decode("utf-8", "replace").replace("\0", "")
-        self.close()
+        self._end()
         raise Crashed(f"{'hung' if not ready else f'exit code {code}'}\n{errors[-1500:]}")
 
     def close(self) -> None:
         """End the process."""
+        self._end()
+        self._errors.close()
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             for pipe in (process.stdin, process.stdout):

@@ -1,0 +1,116 @@
+"""From what users type to files, and what they are told when it does not lead there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from astrollava.errors import InvalidRequest, ModelNotFound
+from astrollava.models import ModelFiles, catalog, resolve
+from tiny_pair import write_pair
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one pair: ``galaxy.gguf`` and ``mmproj-galaxy-f16.gguf``."""
+    text, mmproj = write_pair(tmp_path / "galaxy-model")
+    text.rename(text.with_name("galaxy.gguf"))
+    mmproj.rename(mmproj.with_name("mmproj-galaxy-F16.gguf"))
+    return tmp_path / "galaxy-model"
+
+
+def test_the_embedded_model_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "_EMBEDDED", tmp_path / "astrollava-embedded-v0")
+    with pytest.raises(ModelNotFound, match="missing from this installation") as caught:
+        resolve()
+    assert "make embedded-model" in str(caught.value)
+    text, mmproj = write_pair(tmp_path)
+    text = text.rename(tmp_path / "astrollava-embedded-v0-text.gguf")
+    mmproj = mmproj.rename(tmp_path / "astrollava-embedded-v0-mmproj.gguf")
+    files = resolve()
+    assert files == ModelFiles("embedded", text, mmproj, source="package")
+    assert resolve(" Embedded ") == files
+    with pytest.raises(InvalidRequest, match="has its own"):
+        resolve("embedded", mmproj=mmproj)
+
+
+def test_a_file_finds_the_projector_beside_it(folder: Path) -> None:
+    files = resolve(folder / "galaxy.gguf")
+    assert files.mmproj == folder / "mmproj-galaxy-F16.gguf"
+    assert files.name == "galaxy"
+    assert files.source == "path"
+    assert resolve(str(folder / "galaxy.gguf")) == files
+
+
+def test_a_folder_holds_both(folder: Path) -> None:
+    files = resolve(folder)
+    assert (files.text.name, files.mmproj.name) == ("galaxy.gguf", "mmproj-galaxy-F16.gguf")
+    assert files.name == "galaxy-model"
+
+
+def test_home_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert resolve("~/galaxy-model/galaxy.gguf").text == folder / "galaxy.gguf"
+
+
+def test_an_explicit_projector_wins(folder: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copy(folder / "mmproj-galaxy-F16.gguf", tmp_path / "vision.gguf"))
+    assert resolve(folder / "galaxy.gguf", mmproj=other).mmproj == other
+    assert resolve(folder, mmproj=str(other)).mmproj == other
+    with pytest.raises(ModelNotFound, match="no projector file"):
+        resolve(folder / "galaxy.gguf", mmproj=tmp_path / "nothing.gguf")
+
+
+def test_without_a_projector_what_was_found_is_listed(folder: Path) -> None:
+    (folder / "mmproj-galaxy-F16.gguf").rename(folder / "vision.gguf")
+    with pytest.raises(ModelNotFound, match=r"no projectors for galaxy\.gguf") as caught:
+        resolve(folder / "galaxy.gguf")
+    assert "vision.gguf" in str(caught.value)
+    assert "Give the projector's path as mmproj" in str(caught.value)
+
+
+def test_with_two_projectors_none_is_guessed(folder: Path) -> None:
+    shutil.copy(folder / "mmproj-galaxy-F16.gguf", folder / "mmproj-galaxy-Q8_0.gguf")
+    with pytest.raises(ModelNotFound, match=r"2 projectors \(mmproj-galaxy-F16.*Q8_0\.gguf\)"):
+        resolve(folder / "galaxy.gguf")
+
+
+def test_with_two_models_none_is_guessed(folder: Path) -> None:
+    shutil.copy(folder / "galaxy.gguf", folder / "nebula.gguf")
+    with pytest.raises(ModelNotFound, match=r"2 language models \(galaxy\.gguf, nebula\.gguf\)"):
+        resolve(folder)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="holds no language models"):
+        resolve(tmp_path)
+
+
+def test_a_projector_alone_is_no_model(folder: Path) -> None:
+    with pytest.raises(ModelNotFound, match="is a projector") as caught:
+        resolve(folder / "mmproj-galaxy-F16.gguf")
+    assert "as mmproj" in str(caught.value)
+
+
+def test_another_kind_of_file(tmp_path: Path) -> None:
+    path = tmp_path / "galaxy.fits"
+    path.write_bytes(b"SIMPLE")
+    with pytest.raises(ModelNotFound, match=r"is no \.gguf file"):
+        resolve(path)
+
+
+def test_unknown_names_get_near_matches_and_what_is_accepted(folder: Path) -> None:
+    with pytest.raises(ModelNotFound, match="no model 'embeded'") as caught:
+        resolve("embeded")
+    assert "Did you mean embedded" in str(caught.value)
+    with pytest.raises(ModelNotFound) as caught:
+        resolve("llava-1.5-7b")
+    assert "a name (embedded)" in str(caught.value)
+    assert "Did you mean" not in str(caught.value)
+    with pytest.raises(ModelNotFound, match="no file or folder") as caught:
+        resolve(folder / "galxy.gguf")
+    assert "Near it: galaxy.gguf" in str(caught.value)
+    with pytest.raises(FileNotFoundError):
+        resolve(folder / "nowhere" / "x.gguf")
