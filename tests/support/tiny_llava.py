@@ -45,7 +45,7 @@ def model(
     projector_act: str = "gelu",
     seed: int = 0,
 ) -> Any:
-    """Make the model; weights are wide enough that greedy choices are clear."""
+    """Make the model, with the weights of `widen`."""
     import torch
     from transformers import (
         LlamaConfig,
@@ -79,7 +79,7 @@ def model(
         pad_token_id=2,
         tie_word_embeddings=tied,
     )
-    net = LlavaForConditionalGeneration(
+    net: Any = LlavaForConditionalGeneration(
         LlavaConfig(
             vision_config=tower,
             text_config=language,
@@ -91,6 +91,15 @@ def model(
             tie_word_embeddings=tied,
         )
     ).eval()
+    return widen(net)
+
+
+def widen(net: Any) -> Any:
+    """Give a model random weights wide enough that its greedy choices are clear, in place."""
+    import torch
+
+    head = net.lm_head.weight
+    tied = head.data_ptr() == net.model.language_model.embed_tokens.weight.data_ptr()
     with torch.no_grad():
         for name, weight in net.named_parameters():
             if weight.dim() > 1:
@@ -101,6 +110,6 @@ def model(
         # A random head is nearly flat, and rounding would decide its greedy choices. Rows of zero
         # keep specials and single bytes, which make broken UTF-8, out of them.
         if not tied:
-            net.lm_head.weight.normal_(std=0.5)
-            net.lm_head.weight[: len(SPECIALS) + 256] = 0.0
+            head.normal_(std=0.5)
+            head[: len(SPECIALS) + 256] = 0.0
     return net

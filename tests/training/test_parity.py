@@ -14,11 +14,15 @@ pytest.importorskip("llama_cpp")
 
 import tiny_llava  # noqa: E402
 from astrollava.errors import InvalidRequest  # noqa: E402
+from astrollava_training.config import load_recipe  # noqa: E402
+from astrollava_training.data.phrases import ASKED  # noqa: E402
+from astrollava_training.data.tokens import train_tokenizer  # noqa: E402
 from astrollava_training.export import export  # noqa: E402
+from astrollava_training.model import build  # noqa: E402
 from astrollava_training.parity import parity  # noqa: E402
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "embedded": {"hidden": 192, "layers": 3, "heads": 3},
+    "layer -1": {"layers": 3},
     "layer -2": {"feature_layer": -2, "layers": 3},
     "128/16": {"image_size": 128, "patch_size": 16},
     "112/8": {"image_size": 112, "patch_size": 8},
@@ -53,6 +57,32 @@ def test_a_pair_says_what_torch_says(shape: str, tokenizer: Any, tmp_path: Path)
     # Random weights come near ties, which rounding breaks; a mistake would break clear choices.
     assert report.same_text == 1.0 or report.gap < 0.1, report.differing
     assert report.logprob_error < 0.02, report
+
+
+def test_the_embedded_recipe_makes_a_model_that_is_exported_exactly(
+    repository: Path, tmp_path: Path
+) -> None:
+    """Sizes of the recipe, such as heads of odd width, could be some llama.cpp computes wrongly."""
+    recipe = load_recipe(repository / "training/astrollava_training/recipes/embedded.toml")
+    asked = [question for wordings in ASKED.values() for question in wordings]
+    spelled = train_tokenizer(asked * 4, recipe.language.vocab_size)
+    net = tiny_llava.widen(build(recipe, spelled).eval())
+    pair = export(net, spelled, tmp_path, name="embedded", quantize="f16")
+    shown = pictures(recipe.vision.image_size)
+    report = parity(net, spelled, pair, shown, max_tokens=24, threads=1)
+    assert report.cosine_min > 0.999, report
+    assert report.same_text == 1.0 or report.gap < 0.1, report.differing
+    assert report.logprob_error < 0.02, report
+    small = export(
+        net,
+        spelled,
+        tmp_path,
+        name="embedded",
+        quantize=recipe.export.quantize,
+        mmproj_quantize=recipe.export.mmproj_quantize,
+    )
+    assert sum(path.stat().st_size for path in small) < 25_000_000
+    assert parity(net, spelled, small, shown[:1], max_tokens=4, threads=1).cosine_min > 0.99
 
 
 def test_tied_embeddings_are_written_once(tokenizer: Any, tmp_path: Path) -> None:
