@@ -43,10 +43,10 @@ def figure(description: Description, labels: Classification) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     large, small = ImageFont.load_default(36), ImageFont.load_default(28)
     x, y = SIDE + 2 * MARGIN, MARGIN
-    for line in textwrap.wrap(description.text, 44):
+    for line in textwrap.wrap(description.text, 44, max_lines=7, placeholder=" ..."):
         draw.text((x, y), line, fill=INK, font=large)
         y += 52
-    y = max(y + 30, MARGIN + SIDE - 250)
+    y = MARGIN + SIDE - 240
     right = WIDTH - MARGIN
     for rank, (label, probability) in enumerate(list(labels.probabilities.items())[:4]):
         colour = ACCENT if rank == 0 else DIM
@@ -65,7 +65,10 @@ def demo_output() -> str:
             [sys.executable, "-m", "astrollava", "demo"],
             cwd=folder, capture_output=True, text=True, check=True,
         )  # fmt: skip
-    return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip("\n")
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    # A pipe is not wrapped; a page is.
+    wrapped = [textwrap.fill(line, 88) if len(line) > 88 else line for line in lines]
+    return "\n".join(wrapped).strip("\n")
 
 
 def main() -> None:
@@ -73,7 +76,7 @@ def main() -> None:
         description = describer.describe(example())
         labels = describer.classify(example())
     PICTURE.parent.mkdir(exist_ok=True)
-    figure(description, labels).quantize(64, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
+    figure(description, labels).save(PICTURE, optimize=True)
     mark, output = model_mark(description), demo_output()
     block = f"<!-- output {mark} -->\n```text\n{output}\n```\n<!-- /output -->"
     text = README.read_text(encoding="utf-8")
