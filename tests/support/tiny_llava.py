@@ -106,7 +106,7 @@ def widen(net: Any) -> Any:
                 weight.normal_(std=0.06)
             elif name.endswith("bias"):
                 # Zero biases would hide one that is lost or taken for another.
-                weight.normal_(std=0.05)
+                weight.normal_(std=0.3)
         # A random head is nearly flat, and rounding would decide its greedy choices. Rows of zero
         # keep specials and single bytes, which make broken UTF-8, out of them.
         if not tied:

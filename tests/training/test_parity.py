@@ -53,7 +53,7 @@ def test_a_pair_says_what_torch_says(shape: str, tokenizer: Any, tmp_path: Path)
     pair = export(net, tokenizer, tmp_path, name="tiny", quantize="f16")
     shown = pictures(net.config.vision_config.image_size)
     report = parity(net, tokenizer, pair, shown, max_tokens=24, threads=1)
-    assert report.cosine_min > 0.999, report
+    assert report.cosine_min > 0.99999, report
     # Random weights come near ties, which rounding breaks; a mistake would break clear choices.
     assert report.same_text == 1.0 or report.gap < 0.1, report.differing
     assert report.logprob_error < 0.02, report
@@ -70,7 +70,7 @@ def test_the_embedded_recipe_makes_a_model_that_is_exported_exactly(
     pair = export(net, spelled, tmp_path, name="embedded", quantize="f16")
     shown = pictures(recipe.vision.image_size)
     report = parity(net, spelled, pair, shown, max_tokens=24, threads=1)
-    assert report.cosine_min > 0.999, report
+    assert report.cosine_min > 0.99999, report
     assert report.same_text == 1.0 or report.gap < 0.1, report.differing
     assert report.logprob_error < 0.02, report
     small = export(
