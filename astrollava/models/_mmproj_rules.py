@@ -17,6 +17,9 @@ from ._tower_rules import MATRIX, Tower, check_tower
 
 __all__ = ["CHECKED_PROJECTORS", "check_mmproj", "output_width", "projector_type"]
 
+#: Tiles along a side into which a picture may be cut: each is encoded. Real models use up to 6.
+_MOST_TILES: Final = 16
+
 _FLAGS: Final = (
     "clip.has_vision_encoder",
     "clip.has_audio_encoder",
@@ -199,13 +202,17 @@ def _pinpoints(ask: Inspector) -> None:
     if not isinstance(values, tuple) or len(values) % 2 or len(values) > 256:
         raise ask.fail(f"{key} is {values!r:.60}", expected="up to 128 pairs of sizes")
     side = ask.integer("clip.vision.image_size", 1, 8192)
-    if not all(isinstance(v, int) and side <= v <= 16384 and v % side == 0 for v in values):
-        raise ask.fail(f"{key} is {values!r:.60}", expected=f"multiples of {side}")
+    sizes = range(side, _MOST_TILES * side + 1, side)
+    if not all(isinstance(v, int) and v in sizes for v in values):
+        raise ask.fail(
+            f"{key} is {values!r:.60}", expected=f"multiples of {side}, at most {_MOST_TILES} times"
+        )
 
 
 def _idefics3(ask: Inspector, tower: Tower) -> None:
     merge = _merge(ask, tower, least=2, default=1)
-    ask.integer("clip.vision.preproc_image_size", 1, 16384)
+    most = _MOST_TILES * ask.integer("clip.vision.image_size", 1, 8192)
+    ask.integer("clip.vision.preproc_image_size", 1, most)
     ask.shape(
         "mm.model.fc.weight", (tower.width * merge * merge, _columns(ask, "mm.model.fc.weight"))
     )

@@ -116,8 +116,8 @@ def facts(files: ModelFiles) -> ModelFacts:
         image_tokens=_image_tokens(mmproj, projector, side),
         render_rule=_rule(mmproj, projector),
         render_background=_background(mmproj),
-        label_temperature=_positive(text, "astrollava.labels.temperature"),
-        label_threshold=_positive(text, "astrollava.labels.threshold"),
+        label_temperature=_real(text, "astrollava.labels.temperature", 1e-3, 1e3),
+        label_threshold=_real(text, "astrollava.labels.threshold", 0.0, 1.0),
         licence=files.licence or _text(text, "general.license"),
     )
 
@@ -136,9 +136,9 @@ def _int(header: GGUFHeader, key: str, default: int = 0) -> int:
     return value if isinstance(value, int) else default
 
 
-def _positive(header: GGUFHeader, key: str) -> float | None:
+def _real(header: GGUFHeader, key: str, low: float, high: float) -> float | None:
     value = header.metadata.get(key)
-    return value if isinstance(value, float) and 0 < value < 1e6 else None
+    return value if isinstance(value, float) and low <= value <= high else None
 
 
 def _quantization(header: GGUFHeader) -> str:

@@ -237,6 +237,8 @@ def test_a_language_model_that_kills_is_refused(tmp_path: Path, text: Model, say
         (mmproj_like(feature_layer=("[i32]", [9])), "layers up to 2"),
         (mmproj_like(feature_layer=("[u32]", [2])), "has the type"),
         (mmproj_like(image_grid_pinpoints=("[i32]", [0, 0])), "multiples of 32"),
+        (mmproj_like(image_grid_pinpoints=("[i32]", [32, 32 * 17])), "at most 16 times"),
+        (mmproj_like("idefics3", preproc_image_size=("u32", 8192)), "preproc_image_size is 8192"),
         (mmproj_like(drop=("mm.2.weight",)), r"lacks the tensor 'mm\.2\.weight'"),
         (mmproj_like(drop=("mm.0.bias",)), r"lacks the tensor 'mm\.0\.bias'"),
         (mmproj_like(drop=("v.position_embd.weight",)), "position_embd"),
