@@ -251,8 +251,11 @@ def _qwen(ask: Inspector, tower: Tower) -> None:
     ask.shape("mm.0.bias", (inner,), F32)
     ask.shape("mm.2.weight", (inner, outer))
     ask.shape("mm.2.bias", (outer,), F32)
-    windows = projector_type(ask.header) == "qwen2.5vl_merger"
-    if ask.integer("clip.vision.n_wa_pattern", 0, 128, **({} if windows else {"default": 0})):
+    key = "clip.vision.n_wa_pattern"
+    if projector_type(ask.header) == "qwen2vl_merger":
+        # Its graph would make windows whose indices nobody fills in.
+        ask.integer(key, 0, 0, default=0)
+    elif ask.integer(key, 0, 128):
         # Its windows are 112 pixels wide and hold whole pairs of patches.
         ask.integer("clip.vision.patch_size", 1, 56)
         ask.integer("clip.vision.projection_dim", outer, outer)

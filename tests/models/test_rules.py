@@ -250,6 +250,7 @@ def test_a_language_model_that_kills_is_refused(tmp_path: Path, text: Model, say
         (mmproj_like("internvl", preproc_max_tiles=("u32", 2**31 - 1)), "preproc_max_tiles"),
         (mmproj_like("internvl", drop=("v.class_embd",)), "class_embd"),
         (mmproj_like("gemma3", projector__scale_factor=("u32", 3)), "a divisor of the 4 patches"),
+        (mmproj_like("qwen2vl", n_wa_pattern=("u32", 2)), "n_wa_pattern is 2"),
         (mmproj_like("qwen2vl", spatial_merge_size=("u32", 4)), "spatial_merge_size is 4"),
         (mmproj_like("qwen2vl", drop=("v.blk.0.attn_q.bias",)), "attn_q.bias"),
         (mmproj_like("qwen2.5vl", drop=("clip.vision.n_wa_pattern",)), "n_wa_pattern"),
