@@ -25,7 +25,6 @@ from typing import NoReturn
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130
 _READER_GONE = 141
 
 
@@ -40,19 +39,34 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     code: int | str | None = 0
     try:
         # Imported here so that a Ctrl-C during the imports is caught too.
-        from astrollava.cli._app import app
-        from astrollava.cli._terminal import tolerate_any_text
+        from astrollava.cli._interrupts import INTERRUPTED, keep_interrupts, stop_at_once
 
-        tolerate_any_text()
-        try:
-            app(args=None if arguments is None else list(arguments), prog_name="astrollava")
-        except SystemExit as leaving:
-            code = leaving.code
-        sys.stdout.flush()
+        with keep_interrupts():
+            try:
+                code = _run(arguments)
+            except KeyboardInterrupt:
+                code = INTERRUPTED
+            if code == INTERRUPTED:
+                stop_at_once()
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        code = 130
     except BrokenPipeError:
         code = _READER_GONE
+    if code == _READER_GONE:
         # Python flushes standard output once more while it shuts down, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int | str | None:
+    from astrollava.cli._app import app
+    from astrollava.cli._terminal import tolerate_any_text
+
+    tolerate_any_text()
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="astrollava")
+    except SystemExit as leaving:
+        return leaving.code
+    finally:
+        sys.stdout.flush()
+    return 0

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from astrollava.cli._terminal import clean, clean_line
+from astrollava.cli._console import console
+from astrollava.cli._flags import flag_lines
+from astrollava.cli._terminal import Cleaner, clean, clean_line
 from astrollava.cli.picture import HalfBlocks, inline_image, picture_protocol, picture_size
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.live import Live
     from rich.text import Text
 
     from astrollava.results import Answer, Description, Provenance
 
-__all__ = ["Card", "flag_lines", "small_print"]
+__all__ = ["Card", "small_print"]
 
 #: Lines longer than this tire the eye.
 _READABLE = 76
@@ -50,8 +52,17 @@ def _image_line(source: Mapping[str, Any]) -> str:
 
 
 def _rendering_line(rendering: Mapping[str, Any]) -> str:
-    keys = ("combine", "stretch", "interval")
-    return clean_line(" · ".join(str(rendering[key]) for key in keys if rendering.get(key)))
+    channels = list(rendering.get("channels", {}).values())
+    parts = []
+    if len(set(channels)) > 1:
+        parts.append(f"colours from {' '.join(channels)}")
+    # The numbers after the colon stand in the provenance; here the name says enough.
+    parts += [
+        f"{str(rendering[key]).partition(':')[0]} {key}"
+        for key in ("stretch", "interval")
+        if rendering.get(key) not in {None, "none"}
+    ]
+    return clean_line(" · ".join(parts))
 
 
 def _run_line(model: Mapping[str, Any], generation: Mapping[str, Any]) -> str:
@@ -61,29 +72,19 @@ def _run_line(model: Mapping[str, Any], generation: Mapping[str, Any]) -> str:
     return clean_line(" · ".join(part for part in parts if part))
 
 
-def flag_lines(result: Description | Answer) -> list[tuple[str, str, str]]:
-    """Return ``(kind, words, reason)`` of each flag, free of control characters."""
-    return [
-        (clean_line(flag.kind), clean_line(flag.text), clean_line(flag.reason))
-        for flag in result.flags
-    ]
-
-
 class Card:
     """A picture with words beside it, drawn while the words come.
 
     Parameters
     ----------
-    out : rich.console.Console
-        A terminal.
     title : str
         Shown above the words; untrusted.
     question : str
         Shown under the title; untrusted.
     """
 
-    def __init__(self, out: Console, title: str, question: str = "") -> None:
-        self._out = out
+    def __init__(self, title: str, question: str = "") -> None:
+        self._out = out = console()
         self._title = clean_line(title)
         self._question = clean_line(question)
         self._protocol = picture_protocol(out, os.environ)
@@ -91,6 +92,7 @@ class Card:
         self._beside = out.width >= _SIDE_BY_SIDE
         self._png = b""
         self._words = ""
+        self._cleaner = Cleaner()
         self._result: Description | Answer | None = None
         self._live: Live | None = None
 
@@ -126,7 +128,7 @@ class Card:
 
     def write(self, piece: str) -> None:
         """Add a piece of the text."""
-        self._words += clean(piece)
+        self._words += self._cleaner.feed(piece)
 
     def finish(self, result: Description | Answer) -> None:
         """Show the whole result: its text, its flags and how it was made."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 import typer
 
-from astrollava.cli._terminal import clean, clean_line, err
+from astrollava.cli._terminal import clean, clean_line
 from astrollava.errors import AstrollavaError, GenerationError, ModelError
 
 __all__ = ["Settings", "exit_code", "guarded", "report", "settings"]
@@ -49,31 +50,36 @@ def exit_code(error: BaseException) -> int:
 
 def report(error: BaseException, *, source: str | None = None) -> None:
     """Say on standard error what went wrong, what was expected and what to do."""
+    from rich.table import Table
     from rich.text import Text
 
-    lines = Text()
-    lines.append("error", style="bold red")
-    lines.append("  ")
-    if source is not None and source not in str(error):
-        lines.append(clean_line(source), style="bold").append(": ")
-    if isinstance(error, AstrollavaError):
-        lines.append(clean_line(error.problem))
-        if error.expected:
-            lines.append("\n       expected ", style="dim").append(clean_line(error.expected))
-        if error.hint:
-            lines.append("\n       " + clean_line(error.hint))
-    else:
-        lines.append(f"unexpected {type(error).__name__}")
-        if str(error):
-            lines.append(f": {clean_line(str(error))}")
-        if not settings.debug:
-            lines.append("\n       `astrollava --debug …` shows where it came from")
-    screen = err()
-    # Wrapped by the terminal, not by us: a path must stay whole to be copied or searched for.
-    screen.print(lines, soft_wrap=True)
-    if settings.debug:
-        import traceback
+    from astrollava.cli._console import err
 
+    words = Text()
+    if source is not None and source not in str(error):
+        words.append(clean_line(source), style="bold").append(": ")
+    if isinstance(error, AstrollavaError):
+        words.append(clean_line(error.problem))
+        if error.expected:
+            words.append("\nexpected ", style="dim").append(clean_line(error.expected))
+        if error.hint:
+            words.append("\n" + clean_line(error.hint))
+    else:
+        words.append(f"unexpected {type(error).__name__}")
+        if str(error):
+            words.append(f": {clean_line(str(error))}")
+        if not settings.debug:
+            words.append("\n`astrollava --debug …` shows where it came from")
+    screen = err()
+    if screen.is_terminal:
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(overflow="fold")
+        row.add_row(Text("  error", style="bold red"), words)
+        screen.print(row)
+    else:
+        # Not wrapped: a path must stay whole to be searched for.
+        screen.print(Text("error  ").append(words), soft_wrap=True)
+    if settings.debug:
         sys.stderr.writelines(clean(line) for line in traceback.format_exception(error))
 
 

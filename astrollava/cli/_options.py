@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from astrollava.describer import Describer
 
 __all__ = [
+    "Bands",
     "Combine",
     "Cutout",
     "GpuLayers",
@@ -29,6 +30,7 @@ __all__ = [
     "Threads",
     "image_arguments",
     "open_describer",
+    "parse_bands",
     "parse_cutout",
     "parse_hdu",
     "parse_source",
@@ -56,19 +58,33 @@ Cutout = Annotated[
         rich_help_panel=_IMAGE,
     ),
 ]
+Bands = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES", help="Planes of a cube, red last: grz or 0,5,9.", rich_help_panel=_IMAGE
+    ),
+]
 Stretch = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="linear, log, asinh, sqrt or power.", rich_help_panel=_IMAGE),
+    typer.Option(
+        metavar="NAME",
+        help="linear, log, asinh, sqrt or power; asinh:0.05 sets its parameter.",
+        rich_help_panel=_IMAGE,
+    ),
 ]
 Interval = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="zscale, minmax or percentile.", rich_help_panel=_IMAGE),
+    typer.Option(
+        metavar="NAME",
+        help="What is black and white: zscale, minmax, percentile:99.5 or manual:0,12.",
+        rich_help_panel=_IMAGE,
+    ),
 ]
 Combine = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="How three bands become colours: lupton or rgb.",
+        help="How bands become colours: simple or lupton.",
         rich_help_panel=_IMAGE,
     ),
 ]
@@ -125,6 +141,20 @@ def parse_hdu(hdu: str | None) -> int | str | None:
     if hdu is not None and hdu.isdecimal():
         return int(hdu)
     return hdu
+
+
+def parse_bands(bands: str | None) -> str | list[int] | None:
+    """Return the numbers of planes where `bands` are numbers, else their names.
+
+    Examples
+    --------
+    >>> parse_bands("0,5,9"), parse_bands("grz")
+    ([0, 5, 9], 'grz')
+    """
+    if bands is None:
+        return None
+    parts = [part.strip() for part in bands.split(",")]
+    return [int(part) for part in parts] if all(part.isdecimal() for part in parts) else bands
 
 
 def parse_cutout(cutout: str | None) -> tuple[Any, Any] | None:
@@ -193,6 +223,7 @@ def _length(size: str) -> Any:
 def image_arguments(
     hdu: str | None,
     cutout: str | None,
+    bands: str | None,
     stretch: str | None,
     interval: str | None,
     combine: str | None,
@@ -201,6 +232,7 @@ def image_arguments(
     return _given(
         hdu=parse_hdu(hdu),
         cutout=parse_cutout(cutout),
+        bands=parse_bands(bands),
         stretch=stretch,
         interval=interval,
         combine=combine,

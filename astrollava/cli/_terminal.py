@@ -1,16 +1,12 @@
-"""Words to a terminal: consoles that pass no control codes on, and what the terminal can do."""
+"""Words to a terminal: nothing it would obey, nothing its encoding cannot show."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TextIO
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-__all__ = ["clean", "clean_line", "console", "err", "is_interactive", "tolerate_any_text"]
+__all__ = ["Cleaner", "clean", "clean_line", "is_interactive", "say", "tolerate_any_text"]
 
 # C0 but tab and newline, DEL, C1, and the marks that reorder what is shown (Unicode TR 36, 3.1):
 # with them a file name, a header value or a model's words could drive or deceive the terminal.
@@ -19,6 +15,8 @@ _CONTROLS = re.compile(
 )
 # A whole control sequence (ECMA-48: CSI, OSC), so that no "[31m" stays where one was.
 _SEQUENCES = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
+# The beginning of one, whose end may be in the next piece of a text.
+_UNFINISHED = re.compile("\x1b(?:\\[[0-?]*[ -/]*|\\][^\x07\x1b]{0,200}\x1b?)?$")
 _SPACES = re.compile(r"\s+")
 
 
@@ -44,25 +42,30 @@ def clean_line(text: str) -> str:
     return clean(_SPACES.sub(" ", text)).strip()
 
 
-def console() -> Console:
-    """Return a console on standard output that takes text as it is: no markup, no highlighting."""
-    return _plain_console(sys.stdout)
+class Cleaner:
+    """Cleans a text that comes in pieces, between which a control sequence may be cut."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """Return what may be shown now."""
+        text = self._held + piece
+        unfinished = _UNFINISHED.search(text)
+        at = unfinished.start() if unfinished else len(text)
+        self._held = text[at:]
+        return clean(text[:at])
 
 
-def err() -> Console:
-    """Return a console on standard error that takes text as it is."""
-    return _plain_console(sys.stderr)
+def say(text: str) -> None:
+    """Write a line of clean text to standard output, not wrapped, at once."""
+    sys.stdout.write(clean(text) + "\n")
+    sys.stdout.flush()
 
 
-def _plain_console(file: TextIO) -> Console:
-    from rich.console import Console
-
-    return Console(file=file, markup=False, highlight=False, emoji=False)
-
-
-def is_interactive(out: Console, environment: Mapping[str, str]) -> bool:
+def is_interactive() -> bool:
     """Tell whether someone is looking: a terminal that can move its cursor."""
-    return out.is_terminal and environment.get("TERM", "") not in {"dumb", "unknown"}
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}
 
 
 def tolerate_any_text() -> None:

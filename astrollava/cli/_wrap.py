@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from astrollava.cli._terminal import clean
+from astrollava.cli._terminal import Cleaner
 
 __all__ = ["StreamWrapper"]
 
@@ -29,10 +29,11 @@ class StreamWrapper:
         self._column = 0
         self._space = ""
         self._word = ""
+        self._cleaner = Cleaner()
 
     def feed(self, piece: str) -> None:
         """Take a piece of any length, in which a word may begin or end."""
-        for character in clean(piece):
+        for character in self._cleaner.feed(piece):
             if character == "\n":
                 self._end_word()
                 self._end_line()

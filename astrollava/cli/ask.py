@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from astrollava.cli._flags import note_flags
 from astrollava.cli._options import (
+    Bands,
     Combine,
     Cutout,
     GpuLayers,
@@ -27,8 +28,11 @@ from astrollava.cli._options import (
     parse_source,
     sampling_arguments,
 )
-from astrollava.cli._terminal import clean, console, is_interactive
-from astrollava.cli.describe import note_flags, write_json
+from astrollava.cli._terminal import is_interactive, say
+from astrollava.cli.describe import write_json
+
+if TYPE_CHECKING:
+    from astrollava.describer import Describer
 
 __all__ = ["ask"]
 
@@ -39,6 +43,7 @@ def ask(
     as_json: Json = False,
     hdu: Hdu = None,
     cutout: Cutout = None,
+    bands: Bands = None,
     stretch: Stretch = None,
     interval: Interval = None,
     combine: Combine = None,
@@ -51,26 +56,28 @@ def ask(
     threads: Threads = None,
 ) -> None:
     """Ask a question about an image."""
-    arguments = image_arguments(hdu, cutout, stretch, interval, combine)
+    arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
         if as_json:
             answer = describer.ask(parse_source(source), question, **arguments)
             write_json({"source": source, **answer.to_dict()})
-            return
-        out = console()
-        if not is_interactive(out, os.environ):
+        elif is_interactive():
+            _on_screen(describer, source, question, arguments)
+        else:
             answer = describer.ask(parse_source(source), question, **arguments)
-            out.print(clean(answer.text), soft_wrap=True)
+            say(answer.text)
             note_flags(answer)
-            return
-        from astrollava.cli._card import Card
 
-        out.print()
-        with Card(out, source if source != "-" else "standard input", question) as card:
-            conversation = describer.chat(parse_source(source), **arguments)
-            card.show(conversation.thumbnail)
-            stream = conversation.ask(question, stream=True)
-            for piece in stream:
-                card.write(piece)
-            card.finish(stream.result)
+
+def _on_screen(describer: Describer, source: str, question: str, arguments: dict[str, Any]) -> None:
+    from astrollava.cli._card import Card
+
+    say("")
+    with Card(source if source != "-" else "standard input", question) as card:
+        conversation = describer.chat(parse_source(source), **arguments)
+        card.show(conversation.thumbnail)
+        stream = conversation.ask(question, stream=True)
+        for piece in stream:
+            card.write(piece)
+        card.finish(stream.result)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from astrollava.cli._failures import exit_code, report
+from astrollava.cli._flags import note_flags
 from astrollava.cli._options import (
+    Bands,
     Combine,
     Cutout,
     GpuLayers,
@@ -28,7 +30,7 @@ from astrollava.cli._options import (
     open_describer,
     sampling_arguments,
 )
-from astrollava.cli._terminal import clean_line, console, is_interactive
+from astrollava.cli._terminal import clean_line, is_interactive
 from astrollava.cli._wrap import StreamWrapper
 from astrollava.errors import GenerationError, InvalidRequest
 
@@ -47,6 +49,7 @@ def chat(
     source: Source,
     hdu: Hdu = None,
     cutout: Cutout = None,
+    bands: Bands = None,
     stretch: Stretch = None,
     interval: Interval = None,
     combine: Combine = None,
@@ -66,7 +69,7 @@ def chat(
         raise InvalidRequest(
             "chat cannot read the image from standard input", hint="The questions come from there"
         )
-    arguments = image_arguments(hdu, cutout, stretch, interval, combine)
+    arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
         conversation = describer.chat(source, **arguments)
@@ -86,6 +89,8 @@ def _answer_lines(conversation: Conversation) -> None:
 
 
 def _talk(conversation: Conversation, source: str) -> None:
+    from astrollava.cli._console import console
+
     out = console()
     # Gives `input` a history and line editing; Windows has its own.
     with contextlib.suppress(ImportError):
@@ -132,8 +137,6 @@ def _try_to_answer(out: Console, conversation: Conversation, question: str) -> i
 
 
 def _answer(conversation: Conversation, question: str, *, indent: int, width: int) -> None:
-    from astrollava.cli.describe import note_flags
-
     def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -156,7 +159,7 @@ def _show_picture(out: Console, conversation: Conversation, source: str) -> None
 
 
 def _prompt(out: Console) -> str:
-    if out.color_system is None or not is_interactive(out, os.environ):
+    if out.color_system is None or not is_interactive():
         return "> "
     # readline must not count the colour among the characters of the line (\001 and \002).
     return "\001\x1b[1;36m\002›\001\x1b[0m\002 "

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from astrollava.cli._options import open_describer
-from astrollava.cli._terminal import clean, console, is_interactive
+from astrollava.cli._terminal import clean, is_interactive, say
 from astrollava.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from astrollava.results import Classification, Description
@@ -30,16 +28,16 @@ def demo(
     ] = Path("demo"),
 ) -> None:
     """Describe the galaxy that comes with astrollava, offline."""
+    from astrollava.cli._console import console
     from astrollava.images import example
 
-    out = console()
     source = example()
     with open_describer("embedded", None) as describer:
-        if is_interactive(out, os.environ):
+        if is_interactive():
             from astrollava.cli._card import Card
 
-            out.print()
-            with Card(out, source.name) as card:
+            say("")
+            with Card(source.name) as card:
                 stream = describer.describe(source, stream=True)
                 for piece in stream:
                     card.write(piece)
@@ -47,12 +45,12 @@ def demo(
             description = stream.result
         else:
             description = describer.describe(source)
-            out.print(clean(description.text), soft_wrap=True)
-            out.print()
+            say(description.text + "\n")
         labels = describer.classify(source, "galaxy10")
-    out.print(_chart(labels))
+    console().print(_chart(labels))
     picture, page = _write(folder, description)
-    _say_where(out, picture, page)
+    say(f"\n  Written: {picture}, {page}")
+    say("  Next:    astrollava describe your.fits\n")
 
 
 def _chart(labels: Classification) -> Table:
@@ -95,9 +93,3 @@ def _write(folder: Path, description: Description) -> tuple[Path, Path]:
             hint="Give another folder: astrollava demo -o DIR",
         ) from None
     return picture, card
-
-
-def _say_where(out: Console, *paths: Path) -> None:
-    out.print()
-    out.print("  Written: " + ", ".join(clean(str(path)) for path in paths), soft_wrap=True)
-    out.print("  Next:    astrollava describe your.fits\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from astrollava.cli._failures import exit_code, report
+from astrollava.cli._flags import note_flags
 from astrollava.cli._options import (
+    Bands,
     Combine,
     Cutout,
     GpuLayers,
@@ -30,16 +31,14 @@ from astrollava.cli._options import (
     parse_source,
     sampling_arguments,
 )
-from astrollava.cli._terminal import clean, clean_line, console, err, is_interactive
+from astrollava.cli._terminal import clean_line, is_interactive, say
 from astrollava.errors import GenerationError, ImageError, InvalidRequest
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from astrollava.describer import Describer
-    from astrollava.results import Answer, Description
+    from astrollava.results import Description
 
-__all__ = ["describe", "note_flags", "write_json", "write_page"]
+__all__ = ["describe", "write_json", "write_page"]
 
 
 def describe(
@@ -56,6 +55,7 @@ def describe(
     ] = None,
     hdu: Hdu = None,
     cutout: Cutout = None,
+    bands: Bands = None,
     stretch: Stretch = None,
     interval: Interval = None,
     combine: Combine = None,
@@ -71,30 +71,29 @@ def describe(
 
     A source that fails is reported on standard error, and the others go on.
     """
-    arguments = image_arguments(hdu, cutout, stretch, interval, combine)
+    arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     if prompt is not None:
         arguments["prompt"] = prompt
-    out = None if as_json else console()
-    if out is not None and is_interactive(out, os.environ):
-        out.print()
+    on_screen = not as_json and is_interactive()
+    if on_screen:
+        say("")
     results: list[Description] = []
     codes: list[int] = []
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
         for number, source in enumerate(sources):
             try:
-                if out is None:
-                    result = describer.describe(parse_source(source), **arguments)
-                    write_json({"source": source, **result.to_dict()})
-                elif is_interactive(out, os.environ):
-                    result = _on_screen(out, describer, source, arguments)
+                if on_screen:
+                    result = _on_screen(describer, source, arguments)
                 else:
                     result = describer.describe(parse_source(source), **arguments)
-                    if len(sources) > 1:
-                        separator = "\n" if number else ""
-                        out.print(f"{separator}{clean_line(source)}", soft_wrap=True)
-                    out.print(clean(result.text), soft_wrap=True)
-                    note_flags(result)
+                    if as_json:
+                        write_json({"source": source, **result.to_dict()})
+                    else:
+                        if len(sources) > 1:
+                            say(("\n" if number else "") + clean_line(source))
+                        say(result.text)
+                        note_flags(result)
             except (ImageError, GenerationError) as error:
                 report(error, source=source)
                 codes.append(exit_code(error))
@@ -108,12 +107,10 @@ def describe(
         raise typer.Exit(codes[0])
 
 
-def _on_screen(
-    out: Console, describer: Describer, source: str, arguments: dict[str, Any]
-) -> Description:
+def _on_screen(describer: Describer, source: str, arguments: dict[str, Any]) -> Description:
     from astrollava.cli._card import Card
 
-    with Card(out, source if source != "-" else "standard input") as card:
+    with Card(source if source != "-" else "standard input") as card:
         stream = describer.describe(parse_source(source), stream=True, **arguments)
         for piece in stream:
             card.write(piece)
@@ -134,14 +131,6 @@ def write_json(record: dict[str, Any]) -> None:
     """
     sys.stdout.write(json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n")
     sys.stdout.flush()
-
-
-def note_flags(result: Description | Answer) -> None:
-    """Say on standard error what `result` claims that a picture cannot support."""
-    from astrollava.cli._card import flag_lines
-
-    for kind, words, reason in flag_lines(result):
-        err().print(f"note   {kind} “{words}”: {reason}", soft_wrap=True)
 
 
 def write_page(path: Path, results: list[Description]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from astrollava.cli._options import Json, Mmproj, Model
-from astrollava.cli._terminal import clean_line, console, err
+from astrollava.cli._terminal import clean_line
 from astrollava.cli.describe import write_json
 from astrollava.cli.picture import picture_protocol
 
@@ -36,6 +36,8 @@ def doctor(as_json: Json = False, model: Model = "embedded", mmproj: Mmproj = No
 
     The exit code is 1 if there is a problem; a warning is none.
     """
+    from astrollava.cli._console import console, err
+
     counts: Counter[str] = Counter()
     out = console()
     if not as_json:
@@ -55,6 +57,7 @@ def doctor(as_json: Json = False, model: Model = "embedded", mmproj: Mmproj = No
 
 
 def _checks(model: str, mmproj: Path | None) -> Iterator[Check]:
+    from astrollava.cli._console import console
     from astrollava.doctor import Check, examine
 
     out = console()

@@ -70,8 +70,9 @@ def _survive(name: str, look: Callable[[], Check | Iterable[Check]]) -> Iterator
     except ProbeFailed as error:
         yield Check(name, "problem", str(error), error.advice)
     except AstrollavaError as error:
-        detail = f"{error.problem}, expected {error.expected}" if error.expected else error.problem
-        yield Check(name, "problem", detail, error.hint)
+        expected = f"Expected {error.expected}" if error.expected else ""
+        advice = ". ".join(part for part in (expected, error.hint) if part)
+        yield Check(name, "problem", error.problem, advice)
     except Exception as error:
         detail = f"this check failed: {type(error).__name__}: {error}"
         yield Check(name, "problem", detail, "Please report it")

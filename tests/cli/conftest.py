@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from PIL import Image
+
+from astrollava.cli import main
+from command_line import UNWANTED
 from tiny_pair import TinyPair, byte_token, write_pair
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in this process, which spares a start; llama.cpp's own output counts too."""
+    for name in UNWANTED:
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> CompletedProcess[str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        assert isinstance(left.value.code, int)
+        shown = capfd.readouterr()
+        return CompletedProcess(arguments, left.value.code, shown.out, shown.err)
+
+    return run
 
 
 def options(folder: Path, pair: TinyPair) -> list[str]:
     text, mmproj = write_pair(folder, pair)
-    return ["--model", str(text), "--mmproj", str(mmproj)]
+    # One thread: on a busy machine, threads that wait for each other take most of the time.
+    return ["--model", str(text), "--mmproj", str(mmproj), "--threads", "1"]
 
 
 @pytest.fixture(scope="session")
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Options for a model that says "A disk", with control characters among the words."""
     # No letter may come twice: the scripted model knows only what follows what.
-    words = dict.fromkeys("A disk,\x1b[2Jmuch gory".encode())
+    words = dict.fromkeys(b"A disk,\x1b[2Jmuch_gory")
     pair = TinyPair(says=[byte_token(byte) for byte in words])
     return options(tmp_path_factory.mktemp("speaker"), pair)
 
@@ -46,8 +73,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("fits") / "galaxy.fits"
     y, x = np.mgrid[:48, :64]
     light = np.exp(-np.hypot(x - 30, y - 20) / 5).astype(np.float32)
-    hdus = [fits.PrimaryHDU(), fits.ImageHDU(light, name="SCI"), fits.ImageHDU(light.T, name="TURN")]
-    fits.HDUList(hdus).writeto(path)
+    images = [fits.ImageHDU(light, name="SCI"), fits.ImageHDU(light.T, name="TURN")]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
     return path
 
 

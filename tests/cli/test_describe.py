@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import command, environment, records, run
 
-SAID = "A disk,much gory"
+from command_line import command, environment, records
+from command_line import run as run_process
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SAID = "A disk,much_gory"
 
 
 def test_the_text_alone_goes_to_standard_output(picture: Path, speaker: list[str]) -> None:
     """`astrollava describe x > text` must hold the text, and nothing that drives a terminal."""
-    done = run("describe", picture, *speaker)
+    done = run_process("describe", picture, *speaker)
     assert done.returncode == 0, done.stderr
     assert done.stdout == SAID + "\n"
     assert done.stderr == ""
 
 
-def test_several_texts_are_told_apart(picture: Path, image: Path, speaker: list[str]) -> None:
+def test_several_texts_are_told_apart(
+    run: Run, picture: Path, image: Path, speaker: list[str]
+) -> None:
     done = run("describe", picture, image, *speaker)
     assert done.stdout == f"{picture}\n{SAID}\n\n{image}\n{SAID}\n"
 
 
 def test_json_is_one_clean_object_a_line(picture: Path, image: Path, speaker: list[str]) -> None:
     """A progress line or a raw control character in it breaks whoever reads it."""
-    done = run("describe", "--json", picture, image, *speaker)
+    done = run_process("describe", "--json", picture, image, *speaker)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert done.stdout.isascii()
@@ -42,20 +49,20 @@ def test_json_is_one_clean_object_a_line(picture: Path, image: Path, speaker: li
 
 
 def test_verbose_logs_stay_off_standard_output(picture: Path, speaker: list[str]) -> None:
-    done = run("--verbose", "describe", "--json", picture, *speaker)
+    done = run_process("--verbose", "describe", "--json", picture, *speaker)
     assert done.returncode == 0, done.stderr
     assert len(records(done)) == 1
     assert "astrollava" in done.stderr
 
 
-def test_standard_input_is_a_source(picture: Path, speaker: list[str]) -> None:
+def test_standard_input_is_a_source(run: Run, picture: Path, speaker: list[str]) -> None:
     done = run("describe", "--json", "-", *speaker, stdin=picture.read_bytes())
     (record,) = records(done)
     assert record["source"] == "-"
     assert record["provenance"]["source"]["kind"] in {"bytes", "picture"}
 
 
-def test_options_reach_the_image_and_the_answer(image: Path, babbler: list[str]) -> None:
+def test_options_reach_the_image_and_the_answer(run: Run, image: Path, babbler: list[str]) -> None:
     """An option that is parsed and dropped would change nothing, and nobody would notice."""
     done = run(
         "describe", "--json", image, *babbler,
@@ -64,8 +71,8 @@ def test_options_reach_the_image_and_the_answer(image: Path, babbler: list[str])
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     provenance = records(done)[0]["provenance"]
-    assert provenance["source"]["shape"][-2:] == [16, 16]
-    assert "TURN" in str(provenance["source"]["hdu"]) or provenance["source"]["hdu"] == 2
+    assert provenance["source"]["cutout"] == {"x": [12, 28], "y": [22, 38]}
+    assert provenance["source"]["hdu_name"] == "TURN"
     assert provenance["rendering"]["stretch"] == "linear"
     assert provenance["rendering"]["interval"] == "minmax"
     assert provenance["sampling"]["temperature"] == 0.5
@@ -76,7 +83,7 @@ def test_options_reach_the_image_and_the_answer(image: Path, babbler: list[str])
 
 @pytest.mark.parametrize("name", ["missing", "text", "cut", "table"])
 def test_a_source_without_an_image_is_exit_code_2(
-    name: str, unusable: dict[str, Path], speaker: list[str]
+    run: Run, name: str, unusable: dict[str, Path], speaker: list[str]
 ) -> None:
     done = run("describe", unusable[name], *speaker)
     assert done.returncode == 2
@@ -87,7 +94,7 @@ def test_a_source_without_an_image_is_exit_code_2(
 
 
 def test_one_bad_source_does_not_stop_the_others(
-    unusable: dict[str, Path], picture: Path, speaker: list[str]
+    run: Run, unusable: dict[str, Path], picture: Path, speaker: list[str]
 ) -> None:
     """A night's list of cutouts must not end at the first broken file."""
     done = run("describe", "--json", unusable["cut"], picture, unusable["table"], *speaker)
@@ -118,29 +125,29 @@ def test_one_bad_source_does_not_stop_the_others(
     ids=" ".join,
 )
 def test_wrong_options_are_exit_code_2(
-    arguments: list[str], image: Path, speaker: list[str]
+    run: Run, arguments: list[str], image: Path, speaker: list[str]
 ) -> None:
     done = run("describe", image, *arguments, *speaker)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    assert arguments[-1].lstrip("-") in done.stderr.replace("\n", " ")
+    assert arguments[0] in done.stderr or arguments[-1] in done.stderr
 
 
-def test_a_missing_model_is_exit_code_3(picture: Path, tmp_path: Path) -> None:
+def test_a_missing_model_is_exit_code_3(run: Run, picture: Path, tmp_path: Path) -> None:
     done = run("describe", picture, "--model", tmp_path / "no.gguf")
     assert done.returncode == 3
     assert done.stdout == ""
     assert "no.gguf" in done.stderr
 
 
-def test_a_foreign_model_file_is_exit_code_3(picture: Path, speaker: list[str]) -> None:
+def test_a_foreign_model_file_is_exit_code_3(run: Run, picture: Path, speaker: list[str]) -> None:
     done = run("describe", picture, "--model", picture, "--mmproj", speaker[-1])
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
 
 
-def test_too_long_a_prompt_is_exit_code_4(picture: Path, speaker: list[str]) -> None:
+def test_too_long_a_prompt_is_exit_code_4(run: Run, picture: Path, speaker: list[str]) -> None:
     done = run("describe", picture, *speaker, "--prompt", "word " * 600)
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
@@ -150,22 +157,22 @@ def test_an_unexpected_error_is_one_line_and_exit_code_1(picture: Path, tmp_path
     """A user can do nothing with a traceback; who reports the error asks for it with --debug."""
     (tmp_path / "sitecustomize.py").write_text(
         "import astrollava.describer as d\n"
-        "def fail(*a, **k): raise ZeroDivisionError('by \\x1b[2J nothing')\n"
+        "def fail(*a, **k): raise ZeroDivisionError('by\\x1b[2J nothing')\n"
         "d.Describer.__init__ = fail\n"
     )
     path = {"PYTHONPATH": str(tmp_path)}
-    done = run("describe", picture, **path)
+    done = run_process("describe", picture, **path)
     assert done.returncode == 1
     assert "unexpected ZeroDivisionError: by nothing" in done.stderr
     assert "Traceback" not in done.stderr
     assert "--debug" in done.stderr
-    debugged = run("--debug", "describe", picture, **path)
+    debugged = run_process("--debug", "describe", picture, **path)
     assert debugged.returncode == 1
     assert "Traceback" in debugged.stderr
     assert "\x1b" not in debugged.stderr
 
 
-def test_control_characters_of_a_file_name_are_not_shown(tmp_path: Path) -> None:
+def test_control_characters_of_a_file_name_are_not_shown(run: Run, tmp_path: Path) -> None:
     done = run("describe", tmp_path / "a\x1b]0;owned\x07b.fits", "--model", "nothing")
     assert done.returncode in {2, 3}
     assert "\x1b" not in done.stderr
@@ -173,7 +180,7 @@ def test_control_characters_of_a_file_name_are_not_shown(tmp_path: Path) -> None
 
 
 def test_a_name_in_brackets_is_not_markup(
-    picture: Path, tmp_path: Path, speaker: list[str]
+    run: Run, picture: Path, tmp_path: Path, speaker: list[str]
 ) -> None:
     """Rich would swallow it, or fail on it."""
     path = tmp_path / "[bold]x[dim].png"
@@ -194,12 +201,12 @@ def test_a_reader_that_goes_away_is_no_error(picture: Path, speaker: list[str]) 
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
-    assert process.wait(timeout=60) == 141
-    assert process.stderr.read() == b""
-    process.stderr.close()
+    with process.stderr:
+        assert process.wait(timeout=60) == 141
+        assert process.stderr.read() == b""
 
 
-def test_a_page_is_written(picture: Path, speaker: list[str], tmp_path: Path) -> None:
+def test_a_page_is_written(run: Run, picture: Path, speaker: list[str], tmp_path: Path) -> None:
     page = tmp_path / "out.html"
     done = run("describe", picture, *speaker, "--html", page)
     assert done.returncode == 0, done.stderr
@@ -208,14 +215,14 @@ def test_a_page_is_written(picture: Path, speaker: list[str], tmp_path: Path) ->
 
 
 def test_a_page_that_cannot_be_written_is_exit_code_2(
-    picture: Path, speaker: list[str], tmp_path: Path
+    run: Run, picture: Path, speaker: list[str], tmp_path: Path
 ) -> None:
     done = run("describe", picture, *speaker, "--html", tmp_path / "no" / "out.html")
     assert done.returncode == 2
     assert "--html" in done.stderr
 
 
-def test_ask_answers(picture: Path, speaker: list[str]) -> None:
+def test_ask_answers(run: Run, picture: Path, speaker: list[str]) -> None:
     done = run("ask", picture, "Is there a bar?", *speaker)
     assert (done.returncode, done.stdout, done.stderr) == (0, SAID + "\n", "")
     (record,) = records(run("ask", picture, "Is there a bar?", "--json", *speaker))
@@ -225,14 +232,14 @@ def test_ask_answers(picture: Path, speaker: list[str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["describe", "--help"]])
-def test_help_and_version_need_no_model(arguments: list[str]) -> None:
+def test_help_and_version_need_no_model(run: Run, arguments: list[str]) -> None:
     done = run(*arguments)
     assert done.returncode == 0
     assert "astrollava" in done.stdout
     assert done.stderr == ""
 
 
-def test_nothing_asked_shows_the_help() -> None:
+def test_nothing_asked_shows_the_help(run: Run) -> None:
     done = run()
     assert "describe" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

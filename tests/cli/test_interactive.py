@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from command_line import command, environment
 
 if sys.platform == "win32":
@@ -31,7 +32,7 @@ def test_the_picture_stands_beside_the_words(picture: Path, speaker: list[str]) 
         assert terminal.end() == 0
         last = terminal.shown.rsplit("galaxy.png", 1)[-1]
         assert "▀" in last
-        assert "A disk,much gory" in words(terminal.shown)
+        assert "A disk,much_gory" in words(terminal.shown)
         assert "40 × 40 px" in words(terminal.shown)
         assert "tokens in" in words(terminal.shown)
         # The model said "clear the screen": nobody else may.
@@ -43,7 +44,7 @@ def test_a_terminal_without_colours_gets_words_only(picture: Path, speaker: list
     with Terminal("describe", picture, *speaker, NO_COLOR="1") as terminal:
         assert terminal.end() == 0
         assert "▀" not in terminal.shown
-        assert "A disk,much gory" in words(terminal.shown)
+        assert "A disk,much_gory" in words(terminal.shown)
 
 
 def test_a_dumb_terminal_gets_no_control_sequence(picture: Path, speaker: list[str]) -> None:
@@ -51,7 +52,7 @@ def test_a_dumb_terminal_gets_no_control_sequence(picture: Path, speaker: list[s
     with Terminal("describe", picture, *speaker, TERM="dumb", COLORTERM="") as terminal:
         assert terminal.end() == 0
         assert "\x1b" not in terminal.shown
-        assert "A disk,much gory" in terminal.shown
+        assert "A disk,much_gory" in terminal.shown
 
 
 def test_json_on_a_terminal_is_still_json_only(picture: Path, speaker: list[str]) -> None:
@@ -61,7 +62,7 @@ def test_json_on_a_terminal_is_still_json_only(picture: Path, speaker: list[str]
         assert "\x1b" not in terminal.shown
 
 
-@pytest.mark.parametrize(("protocol", "start"), [("kitty", "\x1b_G"), ("iterm2", "\x1b]1337;")])
+@pytest.mark.parametrize(("protocol", "start"), [("kitty", "\x1b_Ga=T"), ("iterm2", "\x1b]1337;")])
 def test_graphics_are_drawn_once_over_their_room(
     protocol: str, start: str, picture: Path, speaker: list[str]
 ) -> None:
@@ -69,19 +70,18 @@ def test_graphics_are_drawn_once_over_their_room(
     with Terminal("describe", picture, *speaker, ASTROLLAVA_PICTURES=protocol) as terminal:
         assert terminal.end() == 0
         assert "▀" not in terminal.shown
-        before, _, after = terminal.shown.rpartition(start)
-        assert len(re.findall(re.escape(start + "a=T" if protocol == "kitty" else start), terminal.shown)) == 1
+        assert terminal.shown.count(start) == 1
+        after = terminal.shown.partition(start)[2]
         height = int(re.findall(r"\x1b7\x1b\[(\d+)A", terminal.shown)[-1])
         assert height >= 16
         assert "\x1b8" in after
-        assert before
 
 
 def test_a_question_is_shown_with_its_answer(picture: Path, speaker: list[str]) -> None:
     with Terminal("ask", picture, "Is there a bar?", *speaker) as terminal:
         assert terminal.end() == 0
         assert "Is there a bar?" in words(terminal.shown)
-        assert "A disk,much gory" in words(terminal.shown)
+        assert "A disk,much_gory" in words(terminal.shown)
         assert "▀" in terminal.shown
 
 
@@ -91,7 +91,7 @@ def test_a_conversation_goes_on_until_quit(picture: Path, speaker: list[str]) ->
         for question in ("What is this?", "How many arms?"):
             terminal.type(question + "\r")
             shown = terminal.expect(PROMPT)
-            assert "A disk,much gory" in words(shown)
+            assert "A disk,much_gory" in words(shown)
             assert "\x1b[2J" not in shown
         terminal.type("/help\r")
         assert "Ctrl-C" in terminal.expect(PROMPT)
@@ -148,7 +148,7 @@ def test_questions_may_come_from_a_pipe(picture: Path, speaker: list[str]) -> No
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "A disk,much gory\n" * 2
+    assert done.stdout == "A disk,much_gory\n" * 2
 
 
 def test_a_conversation_beyond_the_context_is_an_error_not_the_end(
@@ -162,25 +162,29 @@ def test_a_conversation_beyond_the_context_is_an_error_not_the_end(
         assert terminal.end() == 4
 
 
-@pytest.mark.parametrize("delay", [0.02, 0.1, 0.2, 0.4, 0.7, 1.0, 1.4, 1.8])
+# Before our first line runs, the interpreter itself answers; nothing can be done about it.
+START = "from astrollava.cli import main; print('up', flush=True); main()"
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5])
 def test_ctrl_c_ends_the_command_at_any_moment(
     delay: float, picture: Path, babbler: list[str]
 ) -> None:
     """While modules load, llama.cpp logs or tokens come: exit code 130 and not a word."""
-    process = subprocess.Popen(
-        command("describe", *[picture] * 40, *babbler, "--max-tokens", "7000"),
+    arguments = ["describe", *[picture] * 99, *babbler, "--max-tokens", "7000"]
+    with subprocess.Popen(
+        [sys.executable, "-c", START, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
         text=True,
-    )
-    time.sleep(delay)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130 or (delay < 0.1 and process.returncode == -signal.SIGINT)
-    # Before our first line runs, the interpreter itself answers; nothing can be done about it.
-    if delay >= 0.1:
-        assert err == ""
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "")
 
 
 def test_ctrl_c_gives_the_cursor_back(picture: Path, babbler: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import astropy.units as u
 import pytest
 
-from astrollava.cli._options import parse_cutout, parse_hdu
+from astrollava.cli._options import parse_bands, parse_cutout, parse_hdu
 from astrollava.errors import InvalidRequest
 
 
@@ -49,3 +49,11 @@ def test_units_are_on_the_sky(words: str) -> None:
 def test_anything_else_is_refused_by_name(words: str) -> None:
     with pytest.raises(InvalidRequest, match="--cutout"):
         parse_cutout(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "bands"),
+    [("grz", "grz"), ("0, 5,9", [0, 5, 9]), ("F606W,F814W", "F606W,F814W"), (None, None)],
+)
+def test_bands_are_numbers_or_names(words: str | None, bands: object) -> None:
+    assert parse_bands(words) == bands

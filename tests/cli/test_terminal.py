@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from unicodedata import category
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from astrollava.cli._terminal import clean, clean_line
+from astrollava.cli._terminal import Cleaner, clean, clean_line
 from astrollava.cli._wrap import StreamWrapper
 from astrollava.cli.picture import (
     HalfBlocks,
@@ -65,6 +66,17 @@ def test_nothing_a_terminal_obeys_is_left(text: str) -> None:
 )
 def test_control_sequences_go_and_words_stay(given_text: str, shown: str) -> None:
     assert clean(given_text) == shown
+
+
+@given(st.data())
+def test_a_sequence_cut_between_pieces_is_still_taken_out(data: st.DataObject) -> None:
+    """A model writes its text token by token, and no token is a whole sequence."""
+    text = "It is \x1b[38;5;1ma \x1b]0;owned\x07disk\x1b[0m, seen edge-on."
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    cleaner = Cleaner()
+    edges = [0, *cuts, len(text)]
+    shown = "".join(cleaner.feed(text[a:b]) for a, b in itertools.pairwise(edges))
+    assert shown == "It is a disk, seen edge-on."
 
 
 def wrapped(pieces: list[str], width: int, indent: int = 0) -> str:
@@ -135,9 +147,7 @@ def test_no_picture_goes_into_a_file_or_onto_sixteen_colours() -> None:
 
 def test_half_blocks_have_the_colours_of_the_picture() -> None:
     """Rows swapped or channels mixed would show another galaxy."""
-    pixels = np.array(
-        [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 8, 7]]], dtype=np.uint8
-    )
+    pixels = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 8, 7]]], dtype=np.uint8)
     out = terminal()
     out.print(HalfBlocks(png(pixels), columns=2, rows=1))
     shown = out.file.getvalue()  # type: ignore[attr-defined]

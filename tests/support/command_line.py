@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["command", "environment", "records", "run"]
+__all__ = ["UNWANTED", "command", "environment", "records", "run"]
 
 # These change what the command shows, and differ from one developer to the next.
-_UNWANTED = {
+UNWANTED = {
     "ASTROLLAVA_DEBUG", "ASTROLLAVA_PICTURES", "COLORTERM", "COLUMNS", "FORCE_COLOR", "LC_TERMINAL",
     "LINES", "NO_COLOR", "TERM_PROGRAM", "TMUX", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
 }  # fmt: skip
@@ -20,7 +20,7 @@ _UNWANTED = {
 
 def environment(**changes: str) -> dict[str, str]:
     """Return the environment without what changes the looks of the command, and with `changes`."""
-    kept = {name: value for name, value in os.environ.items() if name not in _UNWANTED}
+    kept = {name: value for name, value in os.environ.items() if name not in UNWANTED}
     return {**kept, **changes}
 
 
@@ -34,7 +34,11 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end; `changes` go into its environment."""
     done = subprocess.run(
-        command(*arguments), input=stdin, capture_output=True, env=environment(**changes), timeout=120
+        command(*arguments),
+        input=stdin,
+        capture_output=True,
+        env=environment(**changes),
+        timeout=120,
     )
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()

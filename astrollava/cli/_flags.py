@@ -1,0 +1,27 @@
+"""What a result claims that a picture cannot support, in words."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from astrollava.cli._terminal import clean_line
+
+if TYPE_CHECKING:
+    from astrollava.results import Answer, Description
+
+__all__ = ["flag_lines", "note_flags"]
+
+
+def flag_lines(result: Description | Answer) -> list[tuple[str, str, str]]:
+    """Return ``(kind, words, reason)`` of each flag, free of control characters."""
+    return [
+        (clean_line(flag.kind), clean_line(flag.text), clean_line(flag.reason))
+        for flag in result.flags
+    ]
+
+
+def note_flags(result: Description | Answer) -> None:
+    """Say on standard error what `result` claims that a picture cannot support."""
+    for kind, words, reason in flag_lines(result):
+        sys.stderr.write(f"note   {kind} “{words}”: {reason}\n")
