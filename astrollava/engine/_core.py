@@ -74,31 +74,31 @@ def load_core(
     """Load both files; the parameters are those of `Engine`, already checked."""
     lib = runtime.load()
     with _load_lock, ExitStack() as undo:
-        model = TextModel(lib, text, n_gpu_layers=n_gpu_layers)
-        undo.callback(model.free)
-        projector = Projector(
-            lib,
-            mmproj,
-            model,
-            on_gpu=projector_on_gpu,
-            threads=threads or _threads_for(mmproj, _TOWER_BYTES_PER_THREAD),
-        )
-        undo.callback(projector.free)
-        n_batch = max(TEXT_BLOCK, projector.image_tokens)
-        if projector.causal:
-            # Else all tokens of an image see each other, and it must go in at once.
-            n_batch = min(n_batch, _MAX_BATCH)
-        if n_ctx is None:
-            n_ctx = min(model.n_ctx_train, _DEFAULT_CONTEXT)
-        context = Context(
-            lib,
-            model,
-            n_ctx=n_ctx,
-            n_batch=n_batch,
-            threads=threads or _threads_for(text, _TEXT_BYTES_PER_THREAD),
-        )
-        undo.callback(context.free)
-        logs.raise_interrupt()
+        with logs.Captured():
+            model = TextModel(lib, text, n_gpu_layers=n_gpu_layers)
+            undo.callback(model.free)
+            projector = Projector(
+                lib,
+                mmproj,
+                model,
+                on_gpu=projector_on_gpu,
+                threads=threads or _threads_for(mmproj, _TOWER_BYTES_PER_THREAD),
+            )
+            undo.callback(projector.free)
+            n_batch = max(TEXT_BLOCK, projector.image_tokens)
+            if projector.causal:
+                # Else all tokens of an image see each other, and it must go in at once.
+                n_batch = min(n_batch, _MAX_BATCH)
+            if n_ctx is None:
+                n_ctx = min(model.n_ctx_train, _DEFAULT_CONTEXT)
+            context = Context(
+                lib,
+                model,
+                n_ctx=n_ctx,
+                n_batch=n_batch,
+                threads=threads or _threads_for(text, _TEXT_BYTES_PER_THREAD),
+            )
+            undo.callback(context.free)
         undo.pop_all()
     return Core(lib, model, projector, context)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import logging
+import signal
+import threading
 from collections import deque
+from types import FrameType
 from typing import Any
 
-__all__ = ["attach", "clear", "raise_interrupt", "tail"]
+__all__ = ["Captured", "attach", "clear", "tail"]
 
 _log = logging.getLogger("astrollava")
 # Without a handler of its own, Python would print our warnings to stderr.
@@ -16,7 +18,7 @@ _log.addHandler(logging.NullHandler())
 
 
 class _Router:
-    """Receives the log and remembers its end."""
+    """Receives the logs while some thread captures them, and remembers their end."""
 
     # ggml.h: none, debug, info, warn, error; 5 continues the line before. A sound load writes
     # hundreds of "info" lines and a few warnings about tokens: one level down is what they are.
@@ -27,41 +29,78 @@ class _Router:
         self.recent: deque[tuple[int, str]] = deque(maxlen=200)
         self._level = logging.DEBUG
         self._line = ""
-        self._callback: Any = None
-        self._interrupted = False
+        self._setters: tuple[Any, ...] = ()
+        self._lock = threading.Lock()
+        self._captures = 0
 
     def attach(self, llama: Any, mtmd: Any) -> None:
-        # Kept as an attribute: llama.cpp holds the bare pointer.
-        self._callback = llama.llama_log_callback(self._receive)
-        setters = (llama.llama_log_set, mtmd.mtmd_log_set, mtmd.mtmd_helper_log_set)
-        for setter in setters:
-            setter(self._callback, ctypes.c_void_p(0))
-        # Static destructors may log when Python is gone: by then nothing of Python may be called.
-        # Any C function that ignores what it is given will do; null would print to stderr.
-        silent = ctypes.cast(llama.llama_supports_mmap, llama.llama_log_callback)
-        atexit.register(lambda: [setter(silent, ctypes.c_void_p(0)) for setter in setters])
+        """Take the logs over, from now to the end of the process."""
+        # Both are kept as attributes: llama.cpp holds the bare pointers.
+        self._receiver = llama.llama_log_callback(self._receive)
+        # Any C function that ignores what it is given is a silent log; null would print to stderr.
+        # It is safe where Python is not: in static destructors, when the interpreter is gone.
+        self._silence = ctypes.cast(llama.llama_supports_mmap, llama.llama_log_callback)
+        self._setters = (llama.llama_log_set, mtmd.mtmd_log_set, mtmd.mtmd_helper_log_set)
+        self._set(self._silence)
+
+    def _set(self, callback: Any) -> None:
+        for setter in self._setters:
+            setter(callback, ctypes.c_void_p(0))
+
+    def capture(self) -> None:
+        """Receive logs from now on."""
+        with self._lock:
+            self._captures += 1
+            if self._captures == 1:
+                self._set(self._receiver)
+
+    def release(self) -> None:
+        """Receive no more, once every `capture` is released."""
+        with self._lock:
+            self._captures -= 1
+            if self._captures == 0:
+                self._set(self._silence)
 
     def _receive(self, level: int, text: bytes, _user: object) -> None:
-        try:
-            if level != self.CONTINUED:
-                self._level = self.LEVELS[level] if 0 <= level < len(self.LEVELS) else logging.DEBUG
-            self._line += text.decode("utf-8", "replace")
-            if self._line.endswith("\n"):
-                line, self._line = self._line.rstrip(), ""
-                if line:
-                    self.recent.append((self._level, line))
-                    _log.log(self._level, "llama.cpp: %s", line)
-        except KeyboardInterrupt:
-            # An exception cannot cross llama.cpp's frames: ctypes would print and drop it.
-            self._interrupted = True
-
-    def raise_interrupt(self) -> None:
-        if self._interrupted:
-            self._interrupted = False
-            raise KeyboardInterrupt
+        if level != self.CONTINUED:
+            self._level = self.LEVELS[level] if 0 <= level < len(self.LEVELS) else logging.DEBUG
+        self._line += text.decode("utf-8", "replace")
+        if self._line.endswith("\n"):
+            line, self._line = self._line.rstrip(), ""
+            if line:
+                self.recent.append((self._level, line))
+                _log.log(self._level, "llama.cpp: %s", line)
 
 
 _router = _Router()
+
+
+class Captured:
+    """Route the logs while in this block, and let Ctrl-C wait for its end.
+
+    A KeyboardInterrupt raised in a callback that C calls cannot travel through the C frames: ctypes
+    prints it to stderr and drops it. Outside such blocks nothing of Python is called from C.
+    """
+
+    def __enter__(self) -> None:
+        self._previous: Any = None
+        self._pending = False
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.getsignal(signal.SIGINT)
+            if callable(handler):
+                self._previous = handler
+                signal.signal(signal.SIGINT, self._defer)
+        _router.capture()
+
+    def _defer(self, _number: int, _frame: FrameType | None) -> None:
+        self._pending = True
+
+    def __exit__(self, *_: object) -> None:
+        _router.release()
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            if self._pending:
+                signal.raise_signal(signal.SIGINT)
 
 
 def attach(llama: Any, mtmd: Any) -> None:
@@ -74,13 +113,8 @@ def clear() -> None:
     _router.recent.clear()
 
 
-def raise_interrupt() -> None:
-    """Raise a Ctrl-C that arrived while llama.cpp was writing to its log."""
-    _router.raise_interrupt()
-
-
 def tail(lines: int = 4) -> str:
-    """Return the last lines of llama.cpp's log, errors and warnings first in line.
+    """Return the last lines of what was captured; only warnings and errors where there are some.
 
     Parameters
     ----------

@@ -169,8 +169,8 @@ class Context:
         self._positions[0] = position
         self._wanted[0] = 1
         self._batch.n_tokens = 1
-        if self._decode(self._pointer, self._batch):
-            self._failed(1, position)
+        if status := self._decode(self._pointer, self._batch):
+            raise _failure(status, 1, position)
 
     def decode_tokens(self, tokens: Sequence[int], position: int, *, all_logits: bool) -> None:
         """Evaluate at most `n_batch` tokens; keep the last one's logits, or all."""
@@ -198,15 +198,8 @@ class Context:
         self._positions[:n] = range(position, position + n)
         self._wanted[:n] = [1] * n if all_logits else [*[0] * (n - 1), 1]
         batch.n_tokens = n
-        if self._decode(self._pointer, batch):
-            self._failed(n, position)
-
-    def _failed(self, n: int, position: int) -> None:
-        raise GenerationError(
-            f"llama.cpp could not evaluate {n} tokens at position {position} ({logs.tail(2)})",
-            hint="Close the engine and load the model again; if it happens anew, the model file"
-            " is of a kind this version of llama.cpp does not support",
-        )
+        if status := self._decode(self._pointer, batch):
+            raise _failure(status, n, position)
 
     def sample(self, sampler: Any) -> int:
         """Draw the next token from the logits last kept."""
@@ -228,3 +221,11 @@ class Context:
     def free(self) -> None:
         """Release the cache and the compute buffers."""
         self._lib.llama.llama_free(self._pointer)
+
+
+def _failure(status: int, n: int, position: int) -> GenerationError:
+    return GenerationError(
+        f"llama.cpp could not evaluate {n} tokens at position {position} (status {status})",
+        hint="Close the engine and load the model again; if it happens anew, the model file is of a"
+        " kind this version of llama.cpp does not support",
+    )

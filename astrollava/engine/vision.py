@@ -116,7 +116,8 @@ class Projector:
 
     def encode(self, rgb: npt.NDArray[np.uint8], key: str) -> ImageEmbedding:
         """Run the tower on one image of exactly `image_size`, uint8, shape ``(h, w, 3)``."""
-        rows, layout = self._with_chunks(rgb, self._encode_chunks)
+        with logs.Captured():
+            rows, layout = self._with_chunks(rgb, self._encode_chunks)
         values = np.concatenate(rows)
         values.setflags(write=False)
         return ImageEmbedding(values, key, layout, self.causal)

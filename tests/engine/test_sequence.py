@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,6 +214,23 @@ def test_streams_drawn_in_turn_say_what_they_say_alone(engine: Engine) -> None:
     assert [stream.text for stream in streams] == alone
 
 
+def test_a_stream_goes_on_bit_equal_after_others(engine: Engine, other: Engine) -> None:
+    sampling = Sampling(max_tokens=100)
+
+    def draw(stream: Iterator[str], tokens: int) -> None:
+        while stream.generated_tokens < tokens:  # type: ignore[attr-defined]
+            next(stream)
+
+    alone = fresh(other).complete(LONG_TEXT, sampling=sampling)
+    draw(alone, 81)
+    disturbed = fresh(engine).complete(LONG_TEXT, sampling=sampling)
+    draw(disturbed, 80)
+    assert engine.score("other", [], ["x"])
+    draw(disturbed, 81)
+    logits = [e._core.context.logits(-1) for e in (engine, other)]
+    assert np.array_equal(*logits)
+
+
 def test_a_question_asked_while_streaming_does_not_block(engine: Engine) -> None:
     alone = "".join(engine.complete("abc", sampling=SHORT))
     stream = engine.complete("abc", sampling=SHORT)
@@ -311,14 +329,36 @@ def test_ctrl_c_at_any_moment_leaves_the_engine_usable(
             )
             try:
                 timer.start()
-                while True:
+                while timer.is_alive():
                     work()
+                time.sleep(1)
             except KeyboardInterrupt:
                 interrupted += 1
             assert work() == expected
     finally:
         signal.signal(signal.SIGINT, handler)
     assert interrupted == 30
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals sent to one's own process")
+def test_ctrl_c_while_loading_is_neither_lost_nor_printed(
+    pair: Callable[..., tuple[Path, Path]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = pair()
+    delays = random.Random(0)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for _ in range(10):
+            timer = threading.Timer(delays.uniform(0, 0.05), os.kill, (os.getpid(), signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+                timer.start()
+                while timer.is_alive():
+                    Engine(*files, threads=1).close()
+                time.sleep(1)
+        Engine(*files, threads=1).close()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals sent to one's own process")
