@@ -138,6 +138,7 @@ def _rope(ask: Inspector, arch: str) -> None:
             f"{arch}.rope.scaling.type is {scaling!r:.40}", expected=", ".join(_ROPE_SCALING)
         )
     ask.real(f"{arch}.rope.freq_base", above=0.0)
+    ask.real(f"{arch}.rope.freq_base_swa", above=0.0)
     for key in ("scaling.factor", "scale_linear", "scaling.attn_factor"):
         ask.real(f"{arch}.rope.{key}", least=0.0)
     ask.integer(f"{arch}.rope.scaling.original_context_length", 1, 1 << 27, default=1)
@@ -156,11 +157,27 @@ def _rope(ask: Inspector, arch: str) -> None:
             f"has keys of {length}, values of {value} and rotates {turned} dimensions of a head",
             expected="the same number thrice",
         )
+    _rope_of_windows(ask, arch, length, value, turned)
     key = f"{arch}.rope.dimension_sections"
     if arch == "qwen2vl" or ask.has(key):
         sections = ask.integers(key, 0, length, 4)
         if not any(sections) and arch == "qwen2vl":
             raise ask.fail(f"{key} is {sections}", expected="four sizes that are not all zero")
+
+
+def _rope_of_windows(ask: Inspector, arch: str, length: int, value: int, turned: int) -> None:
+    """Check the sizes of heads that see a sliding window, which may differ from the others'."""
+    length = ask.integer(f"{arch}.attention.key_length_swa", 1, 8192, default=length)
+    value = ask.integer(f"{arch}.attention.value_length_swa", 1, 8192, default=value)
+    key = f"{arch}.rope.dimension_count_swa"
+    turned = ask.integer(key, 0, 8192, default=turned)
+    exact = arch in CHECKED_ARCHITECTURES
+    if turned % 2 or turned > length or (exact and not length == value == turned):
+        raise ask.fail(
+            f"in a sliding window it has keys of {length}, values of {value} and rotates {turned} "
+            "dimensions of a head",
+            expected="the same number thrice" if exact else f"{key} even and at most {length}",
+        )
 
 
 def _experts(ask: Inspector, arch: str) -> None:
