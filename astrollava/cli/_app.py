@@ -52,13 +52,19 @@ def _before_any_command(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=_show_version, help="Show the version and leave."
+            "--version",
+            is_eager=True,
+            callback=_show_version,
+            metavar="",
+            help="Show the version and leave.",
         ),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log to standard error.")
+        bool, typer.Option("--verbose", "-v", metavar="", help="Log to standard error.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", metavar="", help="Show the traceback of an error.")
+    ] = False,
 ) -> None:
     settings.debug |= debug
     if verbose:

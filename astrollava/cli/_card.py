@@ -171,7 +171,7 @@ class Card:
 
         lines: list[RenderableType] = [Text(self._title, style="bold", overflow="fold")]
         if self._question:
-            lines.append(Text(self._question, style="italic"))
+            lines.append(Text(self._question, style="italic", overflow="fold"))
         lines.append(Text())
         lines.append(self._text() if self._words else Spinner("dots", style="dim"))
         if self._result is not None:
@@ -187,7 +187,7 @@ class Card:
     def _text(self) -> Text:
         from rich.text import Text
 
-        text = Text(self._words.strip())
+        text = Text(self._words.strip(), overflow="fold")
         result = self._result
         # Spans count the characters of the text as it came: they fit where nothing was taken out.
         if result is not None and text.plain == result.text:

@@ -44,7 +44,7 @@ _MODEL = "The model"
 Source = Annotated[
     str, typer.Argument(metavar="SRC", help="A FITS file or a picture; - reads standard input.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Write one JSON object a line.")]
 
 Hdu = Annotated[
     str | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from astrollava.cli._failures import exit_code, report
-from astrollava.cli._flags import note_flags
+from astrollava.cli._flags import flag_lines, note_flags
 from astrollava.cli._options import (
     Bands,
     Combine,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from astrollava.describer import Conversation
+    from astrollava.results import Answer
 
 __all__ = ["chat"]
 
@@ -85,7 +86,7 @@ def _answer_lines(conversation: Conversation) -> None:
         if question in _LEAVE:
             break
         if question:
-            _answer(conversation, question, indent=0, width=0)
+            note_flags(_answer(conversation, question, indent=0, width=0))
 
 
 def _talk(conversation: Conversation, source: str) -> None:
@@ -126,17 +127,20 @@ def _try_to_answer(out: Console, conversation: Conversation, question: str) -> i
     """Answer, and return 0 or the exit code of what went wrong."""
     out.print()
     try:
-        _answer(conversation, question, indent=2, width=min(out.width, 80))
+        answer = _answer(conversation, question, indent=2, width=min(out.width, 80))
     except KeyboardInterrupt:
         out.print("\n  (stopped)", style="dim")
+        return 0
     except GenerationError as error:
         report(error)
         return exit_code(error)
+    for kind, words, reason in flag_lines(answer):
+        out.print(f"\n  ⚑ {kind} “{words}”: {reason}", style="yellow")
     out.print()
     return 0
 
 
-def _answer(conversation: Conversation, question: str, *, indent: int, width: int) -> None:
+def _answer(conversation: Conversation, question: str, *, indent: int, width: int) -> Answer:
     def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -146,7 +150,7 @@ def _answer(conversation: Conversation, question: str, *, indent: int, width: in
     for piece in stream:
         wrapper.feed(piece)
     wrapper.close()
-    note_flags(stream.result)
+    return stream.result
 
 
 def _show_picture(out: Console, conversation: Conversation, source: str) -> None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _BAR = 28
+# More bars, or bars for less, would be noise.
 _SHOWN = 5
+_LEAST = 0.01
 
 
 def demo(
@@ -48,7 +50,7 @@ def demo(
             say(description.text + "\n")
         labels = describer.classify(source, "galaxy10")
     console().print(_chart(labels))
-    picture, page = _write(folder, description)
+    picture, page = _write(folder, description, labels)
     say(f"\n  Written: {picture}, {page}")
     say("  Next:    astrollava describe your.fits\n")
 
@@ -62,31 +64,32 @@ def _chart(labels: Classification) -> Table:
     chart.add_column(justify="right")
     chart.add_column(width=_BAR)
     chart.add_column(justify="right")
-    for rank, (label, probability) in enumerate(list(labels.probabilities.items())[:_SHOWN]):
+    ranked = list(labels.probabilities.items())
+    shown = [pair for pair in ranked[:_SHOWN] if pair[1] >= _LEAST] or ranked[:1]
+    for rank, (label, probability) in enumerate(shown):
         style = "cyan" if rank == 0 and not labels.abstained else "dim"
-        bar = "━" * round(_BAR * probability) or "╸"
         chart.add_row(
             Text(f"  {clean(label)}", style="bold" if rank == 0 else ""),
-            Text(bar, style=style),
+            Text("━" * round(_BAR * probability) or "╸", style=style),
             Text(f"{probability:.0%}", style=style),
         )
-    rest = 1.0 - sum(list(labels.probabilities.values())[:_SHOWN])
-    if len(labels.probabilities) > _SHOWN:
-        others = f"{len(labels.probabilities) - _SHOWN} others"
+    if len(ranked) > len(shown):
+        rest = sum(probability for _, probability in ranked[len(shown) :])
+        others = f"{len(ranked) - len(shown)} others"
         chart.add_row(Text(others, style="dim"), "", Text(f"{rest:.0%}", style="dim"))
     if labels.abstained:
         chart.add_row("", Text("the model is not sure", style="yellow"), "")
     return chart
 
 
-def _write(folder: Path, description: Description) -> tuple[Path, Path]:
+def _write(folder: Path, description: Description, labels: Classification) -> tuple[Path, Path]:
     from astrollava._html import page
 
     picture, card = folder / "galaxy.png", folder / "galaxy.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         picture.write_bytes(description.thumbnail)
-        card.write_text(page([description]), encoding="utf-8")
+        card.write_text(page([description, labels]), encoding="utf-8")
     except OSError as error:
         raise InvalidRequest(
             f"{str(error.filename or folder)!r} cannot be written: {error.strerror}",

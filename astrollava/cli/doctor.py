@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from astrollava.cli._options import Json, Mmproj, Model
-from astrollava.cli._terminal import clean_line
+from astrollava.cli._terminal import clean_line, is_interactive
 from astrollava.cli.describe import write_json
 from astrollava.cli.picture import picture_protocol
 
@@ -36,20 +37,20 @@ def doctor(as_json: Json = False, model: Model = "embedded", mmproj: Mmproj = No
 
     The exit code is 1 if there is a problem; a warning is none.
     """
-    from astrollava.cli._console import console, err
+    from astrollava.cli._console import console
 
     counts: Counter[str] = Counter()
     out = console()
     if not as_json:
         out.print()
-    with err().status("") as status:
+    # The spinner and the lines must share a console, or they would write over each other.
+    with nullcontext() if as_json or not is_interactive() else out.status("looking"):
         for check in _checks(model, mmproj):
             counts[check.status] += 1
             if as_json:
                 write_json(check.to_dict())
             else:
                 out.print(_line(check))
-            status.update("")
     if not as_json:
         out.print(f"\n  {_verdict(counts)}\n", style="bold")
     if counts["problem"]:

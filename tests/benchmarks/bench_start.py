@@ -4,13 +4,16 @@
 
 Each line is a new process, the best of N. The ratio is to the packages nobody can do without
 (numpy, astropy, pillow, llama-cpp-python), imported alone in the same session: it says what is
-ours, on a slow machine as on a fast one. Leaves with 1 if a limit is passed.
+ours, on a slow machine as on a fast one. Limits hold for the processor's seconds, which a busy
+machine hardly changes; on an idle one the wall clock shows about the same. Leaves with 1 if a
+limit is broken.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,7 +45,7 @@ class Cost:
 class Limit:
     """The most a process may take; None where nothing was promised."""
 
-    wall: float | None = None
+    cpu: float | None = None
     peak: float | None = None
     ratio: float | None = None
 
@@ -73,45 +76,52 @@ def _once(command: Sequence[str]) -> Cost:
 
 
 def table(source: Path, runs: int) -> int:
-    """Print the figures and return how many limits are passed."""
+    """Print the figures and return how many limits are broken."""
     command = ["-m", "astrollava"]
     rows = [
         ("python -c pass", ["-c", "pass"], Limit()),
         ("import astrollava", ["-c", "import astrollava"], Limit(ratio=0.25)),
-        ("astrollava --version", [*command, "--version"], Limit(wall=0.4, ratio=0.5)),
-        ("astrollava --help", [*command, "--help"], Limit(wall=0.4, ratio=0.75)),
+        ("astrollava --version", [*command, "--version"], Limit(cpu=0.4, ratio=0.5)),
+        ("astrollava --help", [*command, "--help"], Limit(cpu=0.4, ratio=0.75)),
         ("the packages alone", ["-c", PACKAGES], Limit()),
         (
             "astrollava describe",
             [*command, "describe", str(source)],
-            Limit(wall=2.5, peak=400, ratio=2.5),
+            Limit(cpu=2.5, peak=400, ratio=2.5),
         ),
     ]
     costs = {name: measure(arguments, runs) for name, arguments, _ in rows}
     bare = costs["python -c pass"]
     packages = costs["the packages alone"]
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, best of {runs}\n")
     print(f"{'':22}{'wall s':>8}{'cpu s':>8}{'peak MB':>9}{'ratio':>7}   limits")
-    passed = 0
+    broken = 0
     for name, _, limit in rows:
         cost = costs[name]
-        ratio = cost.wall / packages.wall
+        ratio = cost.cpu / packages.cpu
         notes = []
         for what, figure, most in (
-            ("wall", cost.wall, limit.wall),
+            ("cpu", cost.cpu, limit.cpu),
             ("peak", cost.peak, limit.peak),
             ("ratio", ratio, limit.ratio),
         ):
             if most is not None:
-                notes.append(f"{what} < {most:g}{'' if figure < most else ' PASSED'}")
-                passed += figure >= most
+                notes.append(f"{what} < {most:g}{'' if figure < most else ' BROKEN'}")
+                broken += figure >= most
         print(
             f"{name:22}{cost.wall:8.3f}{cost.cpu:8.3f}{cost.peak:9.0f}{ratio:7.2f}   "
             + ", ".join(notes)
         )
-    own = costs["import astrollava"].wall - bare.wall
-    passed += own >= 0.15
+    own = costs["import astrollava"].cpu - bare.cpu
+    broken += own >= 0.15
     print(f"\nimport astrollava itself: {own:.3f} s, limit 0.15 s")
-    return passed
+    return broken
+
+
+def _example() -> Path:
+    # Asked of another process: a child's peak begins with the memory of its parent.
+    code = "from astrollava.images import example; print(example())"
+    return Path(subprocess.check_output([sys.executable, "-c", code], text=True).strip())
 
 
 def main() -> None:
@@ -120,11 +130,7 @@ def main() -> None:
     parser.add_argument("source", nargs="?", type=Path, help="the bundled example by default")
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
-    source = arguments.source
-    if source is None:
-        from astrollava.images import example
-
-        source = example()
+    source = arguments.source or _example()
     sys.exit(1 if table(source, arguments.runs) else 0)
 
 
