@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from contextlib import ExitStack
@@ -25,6 +26,8 @@ _TEXT_BYTES_PER_THREAD = 32 * 2**20
 _TOWER_BYTES_PER_THREAD = 16 * 2**20
 #: Image rows evaluated at once at most; bounds the compute buffer.
 _MAX_BATCH = 512
+
+_log = logging.getLogger("astrollava")
 
 # llama.cpp's log, which explains a failure, is one for the process.
 _load_lock = threading.Lock()
@@ -73,6 +76,8 @@ def load_core(
 ) -> Core:
     """Load both files; the parameters are those of `Engine`, already checked."""
     lib = runtime.load()
+    if (n_gpu_layers or projector_on_gpu) and not lib.llama.llama_supports_gpu_offload():
+        _log.warning("a GPU was asked for, but this build of llama.cpp has none: the CPU is used")
     with _load_lock, ExitStack() as undo:
         with logs.Captured():
             model = TextModel(lib, text, n_gpu_layers=n_gpu_layers)

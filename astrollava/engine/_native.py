@@ -86,7 +86,8 @@ class TextModel:
     def _token_text(self, token: int) -> str:
         if token < 0:
             return ""
-        return str(self._lib.llama.llama_vocab_get_text(self._vocab, token).decode("utf-8"))
+        text = self._lib.llama.llama_vocab_get_text(self._vocab, token)
+        return str(text.decode("utf-8", "replace"))
 
     def piece(self, token: int) -> tuple[bytes, bool]:
         """Return the bytes `token` stands for (none for special ones) and whether it ends text."""

@@ -67,10 +67,10 @@ class KVCache:
         """Number of tokens held."""
         return self._tokens
 
-    def claim(self, turn: Turn) -> bool:
-        """Take the cache for `turn`, unless another request is busy with it."""
+    def claim(self) -> bool:
+        """Take the cache from the request that holds it, unless that is busy with it."""
         holder = self.turn
-        if holder is turn or holder is None:
+        if holder is None:
             return True
         # A thread that asks for something else is not at the same time drawing its stream.
         if holder.thread != threading.get_ident() and time.monotonic() - holder.stamp < _GRACE:
@@ -138,7 +138,7 @@ def exclusively(core: Core, turn: Turn, action: Callable[[], _T]) -> _T:
     while True:
         with core.lock:
             core.check_open()
-            if core.cache.claim(turn):
+            if core.cache.turn is turn or core.cache.claim():
                 return action()
         time.sleep(_POLL)
 

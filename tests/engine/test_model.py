@@ -148,7 +148,7 @@ def test_fifty_loads_and_closes_leave_no_memory_behind(load: Load) -> None:
 
 
 def test_failed_loads_leave_no_memory_behind(pair: PairWriter) -> None:
-    text, _ = pair(width=512, merges=5000)
+    text, _ = pair(width=256, merges=2000)
     _, other = pair(projects_to=96)
     sizes = []
     for i in range(40):

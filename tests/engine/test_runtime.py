@@ -115,3 +115,13 @@ def test_llama_cpp_logs_through_our_logger(
     with pytest.raises(ModelLoadFailed):
         Engine(mmproj, mmproj)
     assert max(record.levelno for record in caplog.records) == logging.ERROR
+
+
+def test_a_gpu_that_is_not_there_is_not_passed_over_in_silence(
+    pair: Callable[..., tuple[Path, Path]], caplog: pytest.LogCaptureFixture
+) -> None:
+    if runtime.info().gpu_offload:
+        pytest.skip("this build has a GPU")
+    with caplog.at_level(logging.WARNING, "astrollava"):
+        Engine(*pair(), n_gpu_layers=-1, projector_on_gpu=True, threads=1).close()
+    assert "a GPU was asked for" in caplog.text
