@@ -128,8 +128,9 @@ def calm(
     padded = np.pad(intensity, 1, mode="edge")
     ny, nx = intensity.shape
     # Shifted sums instead of a filter: scipy is not needed for nine terms.
-    around = sum(padded[y : y + ny, x : x + nx] for y in range(3) for x in range(3)) / 9.0
+    around = np.mean([padded[y : y + ny, x : x + nx] for y in range(3) for x in range(3)], axis=0)
     # The mean of nine has a third of the noise of one. Far above it nothing fades any more.
-    strength = np.clip(around.astype(np.float64) / (sigma / 3.0), 0.0, 1e6) ** 2
-    kept = (strength / (strength + snr**2)).astype(np.float32)
-    return intensity + kept * (planes - intensity)
+    ratio = np.clip(around.astype(np.float64) / (sigma / 3.0), 0.0, 1e6)
+    kept = (ratio**2 / (ratio**2 + snr**2)).astype(np.float32)
+    calmed: NDArray[np.float32] = intensity + kept * (planes - intensity)
+    return calmed

@@ -24,6 +24,8 @@ from astrollava.images._planes import (
     sha256_of_pixels,
 )
 from astrollava.images._quiet import quiet
+from astrollava.images._structure import check_structure
+from astrollava.images._tiles import check_tiles
 from astrollava.images._wcs import wcs_from_header
 from astrollava.images.sky_image import SkyImage
 
@@ -35,10 +37,6 @@ __all__ = ["MAGIC", "from_file", "from_hdu", "from_hdulist"]
 #: What a FITS file begins with.
 MAGIC = b"SIMPLE  ="
 
-_BLOCK = 2880
-# No real header comes near 50,000 cards; without a bound, a file that lost its END card would be
-# read whole as one header.
-_MAX_HEADER = 4 * 1024 * 1024
 _MAX_HDUS = 10_000
 
 
@@ -58,7 +56,7 @@ def from_file(file: BinaryIO, request: Request, source: dict[str, Any], *, what:
     """
     from astropy.io import fits
 
-    _check_header_ends(file, what)
+    check_structure(file, what)
     # Not memory-mapped: a mapped file that shrinks while it is read kills the process with
     # SIGBUS, and `.section` already reads no more than is asked for.
     with (
@@ -95,10 +93,11 @@ def _from_hdu(hdu: Any, request: Request, source: dict[str, Any], what: str) -> 
     window = open_window(layout, wcs, request.cutout)
     check_size(layout, window, request.max_pixels, what=what)
     compressed = hasattr(hdu, "tile_shape")
-    if compressed:
-        _check_tiles(hdu, request.max_pixels, what)
-    else:
-        _check_complete(hdu, what)
+    if _on_disk(hdu):
+        if compressed:
+            check_tiles(hdu, request.max_pixels, what)
+        else:
+            _check_complete(hdu, what)
     section = _section(hdu)
     colour = section.dtype.kind == "u" and section.dtype.itemsize == 1 and len(layout.names) == 3
     pixels = load(section, layout, window, in_pieces=not compressed)
@@ -191,28 +190,7 @@ def _on_disk(hdu: Any) -> bool:
     return hdu.fileinfo() is not None and "data" not in vars(hdu)
 
 
-def _check_header_ends(file: BinaryIO, what: str) -> None:
-    start = file.tell()
-    head = b""
-    for _ in range(_MAX_HEADER // _BLOCK):
-        head = file.read(_BLOCK)
-        if len(head) < _BLOCK:
-            raise CorruptImage(
-                f"{what} ends inside its first header", hint="Fetch or copy the file again"
-            )
-        if any(head[card : card + 8].rstrip() == b"END" for card in range(0, _BLOCK, 80)):
-            break
-    else:
-        raise CorruptImage(
-            f"{what} has no END card in the first {_MAX_HEADER:,} bytes",
-            hint="This is no FITS header",
-        )
-    file.seek(start)
-
-
 def _check_complete(hdu: Any, what: str) -> None:
-    if not _on_disk(hdu):
-        return
     place = hdu.fileinfo()
     file = place["file"]
     here = file.tell()
@@ -224,17 +202,6 @@ def _check_complete(hdu: Any, what: str) -> None:
             f"{what} is truncated: {max(held, 0):,} of the {hdu.size:,} bytes of data are there",
             expected="the whole image its header promises",
             hint="Fetch or copy the file again",
-        )
-
-
-def _check_tiles(hdu: Any, max_pixels: int, what: str) -> None:
-    pixels = 1
-    for side in hdu.tile_shape:
-        pixels *= int(side)
-    if not 0 < pixels <= max_pixels:
-        raise ImageTooLarge(
-            f"{what} is compressed in tiles of {pixels:,} pixels",
-            expected=f"at most {max_pixels:,}",
         )
 
 

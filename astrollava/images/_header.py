@@ -11,6 +11,8 @@ __all__ = ["band_names", "keywords", "text"]
 
 _MAX_TEXT = 80
 _MAX_NAME = 16
+# A header names filters, not the channels of a spectral cube.
+_MOST_BANDS = 99
 
 #: Our name -> the keywords that carry it, first found wins.
 _KEYWORDS = {
@@ -67,6 +69,8 @@ def band_names(header: Mapping[str, Any], count: int) -> tuple[str, ...] | None:
             name = _name(_get(header, key))
             if name:
                 return (name,)
+        return None
+    if count > _MOST_BANDS:
         return None
     for stem in ("BAND", "FILTER"):
         for first in (0, 1):

@@ -36,6 +36,8 @@ __all__ = [
 # Rows are converted in pieces of about this many pixels, so that the peak is the result and little
 # more.
 _PIECE = 4_000_000
+# Beyond, the planes of a cube are spectral channels of a damaged header's making.
+_MOST_PLANES = 100_000
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,12 @@ def lay_out(
             hint="Select planes first and pass the array",
         )
     count = shape[long[0]] if long else 1
+    if count > _MOST_PLANES:
+        raise AmbiguousImage(
+            f"{what} has shape {shape}: {count:,} planes",
+            expected=f"at most {_MOST_PLANES:,} planes",
+            hint="Select planes first and pass the array",
+        )
     numbers = tuple(str(n) for n in range(1, count + 1))
     known = names is not None and len(names) == count and len(set(names)) == count
     labels = names if known and names is not None else numbers
@@ -178,7 +186,9 @@ def open_window(layout: Layout, wcs: WCS | None, cutout: tuple[Any, Any] | None)
         position, size = cutout
     except (TypeError, ValueError):
         raise InvalidRequest(
-            f"cutout={cutout!r}", expected="(position, size)", hint="For example cutout=((x, y), 256)"
+            f"cutout={cutout!r}",
+            expected="(position, size)",
+            hint="For example cutout=((x, y), 256)",
         ) from None
     x, y = _pixel_position(position, wcs)
     height, width = _pixel_size(size, wcs)
@@ -219,7 +229,8 @@ def _pixel_position(position: Any, wcs: WCS | None) -> tuple[float, float]:
 
 def _pixel_size(size: Any, wcs: WCS | None) -> tuple[int, int]:
     # Not `numpy.ndim`, which cannot look into a pair of quantities.
-    values = size if isinstance(size, list | tuple) or getattr(size, "ndim", 0) else (size, size)
+    paired = isinstance(size, list | tuple) or (hasattr(size, "ndim") and size.ndim > 0)
+    values = size if paired else (size, size)
     if len(values) != 2:
         raise InvalidRequest(f"the cutout's size is {size!r}", expected="one value or (ny, nx)")
     height, width = (_pixel_length(value, wcs) for value in values)

@@ -153,6 +153,26 @@ def test_damaged_pictures_and_archives(tmp_path: Path) -> None:
     assert len(run_child(tmp_path)) == 160
 
 
+def test_a_tile_that_lies_about_its_size(tmp_path: Path) -> None:
+    """The decompressor that astropy carries believes the stream and overwrites the heap."""
+    data = bytearray(seeds()["hcompress_1"])
+    start = data.index(b"\xdd\x99")
+    data[start + 2 : start + 6] = (4000).to_bytes(4, "big")
+    (tmp_path / "tile.fits").write_bytes(data)
+    assert run_child(tmp_path) == {"tile.fits": "CorruptImage"}
+
+
+def test_a_billion_axes_and_planes(tmp_path: Path) -> None:
+    """astropy lists every axis a header promises: minutes and gigabytes for one damaged digit."""
+    data = seeds()["cube"]
+    for number, key in enumerate((b"NAXIS   =", b"NAXIS3  =", b"WCSAXES =")):
+        at = data.index(key)
+        card = key + b" 2147483647".rjust(21)
+        (tmp_path / str(number)).write_bytes(data[:at] + card + data[at + len(card) :])
+    outcome = run_child(tmp_path)
+    assert outcome == {"0": "CorruptImage", "1": "AmbiguousImage", "2": "image"}
+
+
 def run_child(folder: Path) -> dict[str, str]:
     code = CHILD.format(example=str(example()), folder=str(folder))
     done = subprocess.run(

@@ -13,9 +13,7 @@ shapes = st.tuples(st.integers(1, 3), st.integers(1, 20), st.integers(1, 20))
 wild = hnp.arrays(
     np.float32, shapes, elements=st.floats(width=32, allow_nan=True, allow_infinity=True)
 )
-tame = hnp.arrays(
-    np.float32, shapes, elements=st.floats(-1000, 1000, width=32), unique=False
-)
+tame = hnp.arrays(np.float32, shapes, elements=st.floats(-1000, 1000, width=32), unique=False)
 sizes = st.tuples(st.integers(1, 60), st.integers(1, 60))
 rules = st.sampled_from(["pad", "crop", "stretch"])
 intervals = st.sampled_from([None, "zscale", "percentile:99", "minmax", (-1.0, 5.0)])
