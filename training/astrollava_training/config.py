@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import tomllib
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
-from typing import Any
 
-__all__ = ["Export", "Language", "Recipe", "RecipeError", "Stage", "Vision", "load_recipe"]
+from astrollava.errors import InvalidRequest
+from astrollava_training.tables import RecipeError, read_toml
 
+__all__ = [
+    "ENCODED_AT_ONCE",
+    "Export",
+    "Language",
+    "Recipe",
+    "RecipeError",
+    "Stage",
+    "Vision",
+    "load_recipe",
+]
 
-class RecipeError(ValueError):
-    """A recipe file with an unknown key, a wrong type or a contradiction."""
+_LEAST_VOCABULARY = 260  # every byte and the special tokens
+_SEEDS = ("tower", "encode", "words", "align", "instruct")  # their draws must not coincide
+ENCODED_AT_ONCE = 32
+"""Pictures in a batch of the finished tower."""
 
 
 @dataclass(frozen=True)
 class Vision:
     """The vision tower: a SigLIP-type ViT, trained from scratch.
 
-    ``image_size`` and ``patch_size`` are in pixels; the tower gives ``(image_size / patch_size)²`` tokens.
+    Attributes
+    ----------
+    image_size, patch_size : int
+        Sides in pixels; the tower gives ``(image_size / patch_size)²`` tokens.
+    hidden_size, intermediate_size, layers, heads : int
+        Shape of the transformer; the heads divide the width into even parts.
     """
 
     image_size: int = 120
@@ -31,10 +44,28 @@ class Vision:
     layers: int = 6
     heads: int = 3
 
+    def __post_init__(self) -> None:
+        _check_transformer("vision", self)
+        if self.image_size % self.patch_size:
+            raise RecipeError(
+                f"vision.image_size {self.image_size} and vision.patch_size {self.patch_size}",
+                expected="a multiple of the patch size as the image size",
+            )
+
 
 @dataclass(frozen=True)
 class Language:
-    """The language model: a small Llama with a byte-level BPE vocabulary, trained from scratch."""
+    """The language model: a small Llama with a byte-level BPE vocabulary, trained from scratch.
+
+    Attributes
+    ----------
+    vocab_size : int
+        Tokens at most; a small corpus may give fewer. At least the 256 bytes and four specials.
+    hidden_size, intermediate_size, layers, heads : int
+        Shape of the transformer; the heads divide the width into even parts.
+    context_length : int
+        Tokens of picture and conversation together.
+    """
 
     vocab_size: int = 1024
     hidden_size: int = 192
@@ -42,6 +73,14 @@ class Language:
     layers: int = 4
     heads: int = 3
     context_length: int = 1024
+
+    def __post_init__(self) -> None:
+        _check_transformer("language", self)
+        if self.vocab_size < _LEAST_VOCABULARY:
+            raise RecipeError(
+                f"language.vocab_size is {self.vocab_size}",
+                expected=f"at least {_LEAST_VOCABULARY}, for every byte and the special tokens",
+            )
 
 
 @dataclass(frozen=True)
@@ -54,10 +93,13 @@ class Stage:
         Pictures seen (for the language warm-up: conversations).
     batch_size : int
         Pictures in a step.
-    learning_rate, weight_decay, warmup : float
-        Peak of the cosine schedule, AdamW's decay, share of the steps that warm up.
+    learning_rate, weight_decay : float
+        Peak of the cosine schedule and AdamW's decay.
+    warmup : float
+        Share of the steps in which the learning rate rises, in [0, 1).
     real : float
-        Share of real pictures among those seen, in [0, 1]; the others are simulated.
+        Share of real pictures among those seen, in [0, 1]; the others are simulated. The stages
+        after the tower share their pictures, whose share is that of ``instruct``.
     """
 
     pictures: int
@@ -67,10 +109,47 @@ class Stage:
     warmup: float = 0.03
     real: float = 0.3
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= self.pictures:
+            raise RecipeError(
+                f"a stage of {self.pictures} pictures in batches of {self.batch_size}",
+                expected="at least one whole batch, of at least one picture",
+            )
+        if not (self.learning_rate > 0 and self.weight_decay >= 0):
+            raise RecipeError(
+                f"learning rate {self.learning_rate} and weight decay {self.weight_decay}",
+                expected="a learning rate above 0 and no negative decay",
+            )
+        if not (0 <= self.warmup < 1 and 0 <= self.real <= 1):
+            raise RecipeError(
+                f"warmup {self.warmup} and share of real pictures {self.real}",
+                expected="warmup in [0, 1) and real in [0, 1]",
+            )
+
+    @property
+    def steps(self) -> int:
+        """Batches that the pictures fill; what is left over is not seen."""
+        return self.pictures // self.batch_size
+
 
 @dataclass(frozen=True)
 class Export:
-    """How the trained model is written."""
+    """How the trained model is written.
+
+    Attributes
+    ----------
+    name : str
+        Of the model and its files.
+    quantize, mmproj_quantize : str
+        Storage of the language model, and of tower and projector; see
+        `astrollava_training.export.QUANTIZATIONS`.
+    render_rule : {"pad", "crop", "stretch"}
+        How a picture is brought to the tower's square input.
+    render_background : (int, int, int)
+        Colour of the padding.
+    licence : str
+        SPDX identifier of the licence of the weights.
+    """
 
     name: str = "astrollava-embedded-v0"
     quantize: str = "q8_0"
@@ -79,13 +158,46 @@ class Export:
     render_background: tuple[int, int, int] = (0, 0, 0)
     licence: str = "MIT"
 
+    def __post_init__(self) -> None:
+        # Imported here, with gguf behind it: a typo should not show after hours of training.
+        from astrollava_training.export import About
+        from astrollava_training.export.storage import check
+
+        if len(self.render_background) != 3:
+            raise RecipeError(
+                f"export.render_background is {list(self.render_background)}",
+                expected="red, green and blue",
+            )
+        try:
+            check(self.quantize)
+            check(self.mmproj_quantize)
+            About(render_rule=self.render_rule, render_background=self.render_background)
+        except InvalidRequest as error:
+            raise RecipeError(
+                f"export: {error.problem}", expected=error.expected, hint=error.hint
+            ) from None
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a run of the from-scratch recipe depends on.
+    """Everything a run of the from-scratch recipe depends on, the pictures apart.
 
-    ``encoded`` is the number of distinct pictures that the finished tower encodes, once, for the stages
-    after it: they never move the tower, so its features can be kept.
+    Attributes
+    ----------
+    name : str
+        Of the run and, by default, of its folders.
+    seed : int
+        Decides every random choice. Stages draw from ``seed`` to ``seed + 4``: seeds of runs that
+        are to be independent lie further apart.
+    vision, language : Vision, Language
+        The two transformers.
+    tower, words, align, instruct : Stage
+        The stages, in their order.
+    encoded : int
+        Distinct pictures that the finished tower encodes, once, for the stages after it: they never
+        move the tower, so its features can be kept. Rounded down to batches of `ENCODED_AT_ONCE`.
+    export : Export
+        How the result is written.
     """
 
     name: str
@@ -100,17 +212,26 @@ class Recipe:
     export: Export = field(default_factory=Export)
 
     def __post_init__(self) -> None:
-        if self.vision.image_size % self.vision.patch_size:
+        if self.encoded < ENCODED_AT_ONCE:
             raise RecipeError(
-                f"vision.image_size {self.vision.image_size} is not a multiple of "
-                f"vision.patch_size {self.vision.patch_size}"
+                f"encoded is {self.encoded}", expected=f"at least {ENCODED_AT_ONCE} pictures"
             )
-        for part in (self.vision, self.language):
-            if part.hidden_size % part.heads or (part.hidden_size // part.heads) % 2:
-                raise RecipeError(
-                    f"{part.heads} heads do not divide hidden_size {part.hidden_size} "
-                    "into even parts"
-                )
+        if self.image_tokens >= self.language.context_length:
+            raise RecipeError(
+                f"a picture takes {self.image_tokens} tokens of a context of "
+                f"{self.language.context_length}",
+                expected="room for words beside the picture",
+                hint="Raise language.context_length or vision.patch_size",
+            )
+
+    def seed_of(self, draws: str) -> int:
+        """Return the seed of the draws of a stage, or of ``"encode"``."""
+        return self.seed + _SEEDS.index(draws)
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens a picture takes in the language model."""
+        return (self.vision.image_size // self.vision.patch_size) ** 2
 
 
 def load_recipe(path: str | PathLike[str]) -> Recipe:
@@ -124,41 +245,21 @@ def load_recipe(path: str | PathLike[str]) -> Recipe:
     Raises
     ------
     RecipeError
-        If a key is unknown (the nearest known one is named), of the wrong type, or contradicts another.
+        If the file is no TOML, or a key is unknown (the nearest known one is named), missing, of
+        the wrong type, or contradicts another.
+    FileNotFoundError
+        If there is no such file.
     """
-    with Path(path).open("rb") as stream:
-        raw = tomllib.load(stream)
-    return _build(Recipe, raw, where=str(path))
+    return read_toml(Recipe, path)
 
 
-def _build(kind: Any, raw: dict[str, Any], where: str) -> Any:
-    known = {f.name: f for f in dataclasses.fields(kind)}
-    values: dict[str, Any] = {}
-    for key, value in raw.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
-            raise RecipeError(f"{where}: unknown key {key!r}{hint}")
-        values[key] = _value(str(known[key].type), value, f"{where}: {key}")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise RecipeError(f"{where}: {error}") from None
-
-
-_TABLES = {"Vision": Vision, "Language": Language, "Stage": Stage, "Export": Export}
-
-
-def _value(kind: str, value: Any, where: str) -> Any:
-    if kind in _TABLES:
-        if not isinstance(value, dict):
-            raise RecipeError(f"{where} must be a table")
-        return _build(_TABLES[kind], value, where)
-    if kind.startswith("tuple"):
-        if not isinstance(value, list) or not all(type(v) is int for v in value):
-            raise RecipeError(f"{where} must be a list of integers, got {value!r}")
-        return tuple(value)
-    accepted = {"int": (int,), "float": (int, float), "str": (str,)}[kind]
-    if not isinstance(value, accepted) or isinstance(value, bool):
-        raise RecipeError(f"{where} must be of type {kind}, got {value!r}")
-    return float(value) if kind == "float" else value
+def _check_transformer(table: str, part: Vision | Language) -> None:
+    """Raise unless all sizes are positive and the heads divide the width into even parts."""
+    for name, size in vars(part).items():
+        if size < 1:
+            raise RecipeError(f"{table}.{name} is {size}", expected="at least 1")
+    if part.hidden_size % part.heads or (part.hidden_size // part.heads) % 2:
+        raise RecipeError(
+            f"{table}.heads {part.heads} and {table}.hidden_size {part.hidden_size}",
+            expected="heads that divide the width into even parts",
+        )
