@@ -1,10 +1,21 @@
-"""How people ask, as data: the wordings the embedded model learns to understand."""
+"""The wordings the embedded model learns, as data: how people ask, and words for what is seen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ASKED", "OTHER_KINDS", "UNSEEABLE"]
+__all__ = [
+    "ARMS",
+    "ASKED",
+    "BULGE",
+    "CANNOT_TELL",
+    "EDGE_BULGE",
+    "ODD_FEATURE",
+    "OTHER_KINDS",
+    "ROUNDED",
+    "UNSEEABLE",
+    "WOUND",
+]
 
 ASKED: Mapping[str, tuple[str, ...]] = {
     "what": (
@@ -115,6 +126,9 @@ UNSEEABLE: tuple[str, ...] = (
 )
 """Questions whose answer no picture shows."""
 
+CANNOT_TELL = "That cannot be told from the picture alone."
+"""The answer to all of them."""
+
 OTHER_KINDS: Mapping[str, tuple[str, ...]] = {
     "empty": (
         "The picture is empty: no galaxy or star stands out.",
@@ -132,3 +146,52 @@ OTHER_KINDS: Mapping[str, tuple[str, ...]] = {
     "star": ("The picture shows a bright star, not a galaxy.", "This is a single bright star."),
 }
 """Descriptions of pictures without a galaxy."""
+
+ROUNDED: Mapping[str, tuple[str, ...]] = {
+    "round": ("round", "almost circular"),
+    "in_between": ("moderately elongated", "slightly oval"),
+    "cigar": ("strongly elongated", "cigar-shaped"),
+}
+"""Shapes of smooth galaxies; of several wordings the first is that of short answers."""
+
+BULGE: Mapping[str, tuple[str, ...]] = {
+    "none": ("no visible bulge", "no central bulge"),
+    "noticeable": ("a small bulge", "a small central bulge"),
+    "obvious": ("an obvious bulge", "a bright central bulge"),
+    "dominant": ("a dominant bulge", "a large, dominant bulge"),
+}
+"""Bulges of disks seen face-on; of several wordings the first is that of short answers."""
+
+EDGE_BULGE: Mapping[str, tuple[str, str]] = {
+    "rounded": ("A rounded bulge stands out at its centre.", "It has a rounded bulge."),
+    "boxy": ("Its central bulge looks boxy.", "It has a boxy bulge."),
+    "none": ("No central bulge is visible.", "It has no visible bulge."),
+}
+"""Bulges of disks seen edge-on, in a description and in an answer."""
+
+ARMS: Mapping[str, str] = {
+    "1": "one spiral arm",
+    "2": "two spiral arms",
+    "3": "three spiral arms",
+    "4": "four spiral arms",
+    "more": "more than four spiral arms",
+}
+"""Numbers of arms; who cannot tell their number names none."""
+
+WOUND: Mapping[str, str] = {
+    "tight": "tightly wound",
+    "medium": "moderately wound",
+    "loose": "loosely wound",
+}
+"""Windings of arms."""
+
+ODD_FEATURE: Mapping[str, str] = {
+    "ring": "A ring of light is visible.",
+    "lens": "A lens or arc is visible.",
+    "dust_lane": "A dark dust lane is visible.",
+    "merger": "",
+    "disturbed": "It looks disturbed.",
+    "irregular": "Its shape is irregular.",
+    "other": "Something unusual is visible.",
+}
+"""Sentences about what is odd; a merger is said by the first sentence or not at all."""
