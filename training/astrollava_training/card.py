@@ -15,29 +15,29 @@ _CARD = """\
 
 The model inside the astrollava package: it describes galaxies, answers simple questions about their
 form and labels them with the ten classes of Galaxy10 DECaLS. It is small ({megabytes:.1f} MB,
-{millions:.1f} million parameters), was trained from scratch on two CPU cores and needs no network.
-Version 0 is a beginning: expect it to be right about the broad form and often wrong in detail.
+{millions:.1f} million parameters), small enough to be trained from scratch on two CPU cores, and
+needs no network. Version 0 is a beginning: expect it to be right about the broad form and often
+wrong in detail.
 
 ## Made of
+
 - Vision tower: SigLIP-type ViT, {side}×{side} pixels in {patch}-pixel patches ({tokens} tokens),
-width
-  {width}, {layers} layers, no class token.
+  width {width}, {layers} layers, no class token.
 - Projector: Linear-GELU-Linear, as in LLaVA-1.5.
 - Language model: Llama, width {text_width}, {text_layers} layers, byte-level BPE.
 - Files: GGUF, language model {quantize}, tower and projector {mmproj_quantize}; `SHA256SUMS` lies
-beside them.
+  beside them.
 
 ## Learned from
+
 1. Simulated galaxies: Sersic bulges, exponential disks, log-spiral arms, bars, rings, dust lanes,
-edge-on
-   disks, tidal tails and pairs, stars and neighbours, with the blur, noise and stretches of
+   edge-on disks, tidal tails and pairs, stars and neighbours, with the blur, noise and stretches of
    several surveys; also star fields, single stars, clusters, noise and blank frames. What they
    "show" is judged by contrast, size and signal, so that nothing is said that could not be seen.
-2. The training split (696 pictures) of a sample of SDSS *gri* composites with the debiased votes
-of Galaxy
-   Zoo 2: Willett et al. 2013 (MNRAS 435, 2835), Hart et al. 2016 (MNRAS 461, 3663); images as
-   published with Galaxy Zoo 2 (Zenodo 3565489). Thanks to the volunteers of Galaxy Zoo and to the
-   SDSS.
+2. The training split ({real} pictures) of a sample of SDSS *gri* composites with the debiased votes
+   of Galaxy Zoo 2: Willett et al. 2013 (MNRAS 435, 2835), Hart et al. 2016 (MNRAS 461, 3663);
+   images as published with Galaxy Zoo 2 (Zenodo 3565489). Thanks to the volunteers of Galaxy Zoo
+   and to the SDSS.
 
 The sentences come from templates over those votes and simulations. Stages: tower on the answers of
 the vote tree, language model on the conversations, then the paper's two stages (arXiv:2504.08583):
@@ -45,26 +45,27 @@ projector alone on captions, projector and language model on conversations with 
 `make embedded-model` repeats it.
 
 ## Limits
+
 - It knows galaxies, and a few ways a picture can hold none. Nebulae, planets, spectra and plots are
   described as if they were galaxies or stars.
 - It was not trained on nameable objects: it cannot identify anything, and says so when asked for
   distances, redshifts, masses, ages or names.
-- Disturbed galaxies and loosely wound spirals were learned almost only from simulations: the real
-sample
-  has 1 and 18 of them. Read those labels with care.
+- Disturbed galaxies and loosely wound spirals were learned almost only from simulations: of the
+  real training pictures {disturbed} and {loose} show one. Read those labels with care.
 - The wording of the class boundaries in the simulator was tuned by looking at a small network's
-mistakes on
-  all splits of the real sample, the test split included. The weights themselves never saw the test
-  split, but its figures may be slightly kind. On other surveys it will do worse.
+  mistakes on all splits of the real sample, the test split included. The weights themselves never
+  saw the test split, but its figures may be slightly kind. On other surveys it will do worse.
 - Label probabilities are calibrated on {calibrated} SDSS galaxies only (temperature
   {temperature:.2f}). The model abstains under {threshold:.2f}.
 
 ## Same in llama.cpp as in torch
+
 On {parity_images} validation pictures at f16: cosine per patch at least {cosine:.6f}, same greedy
 text for {same_f16:.0%}. As shipped ({quantize}): cosine at least {cosine_q:.4f}, same greedy text
 for {same_q:.0%}.
 
 ## How good it is
+
 Calibration on the validation split: expected calibration error {ece_before:.3f} before,
 {ece_after:.3f} after.
 
@@ -86,8 +87,8 @@ def write_card(path: Path, recipe: Recipe, figures: Mapping[str, Any], evaluatio
         The report's Markdown; its headings become one level deeper.
     """
     seen, said, asked = recipe.vision, recipe.language, recipe.export
-    exact, quantized = figures["parity_f16"], figures[f"parity_{asked.quantize}"]
-    fitted = figures["calibration"]
+    exact, quantized = figures["parity_f16"], figures["parity"]
+    fitted, real = figures["calibration"], figures["real"]
     deeper = "\n".join(
         f"#{line}" if line.startswith("#") else line for line in evaluation.splitlines()
     )
@@ -98,13 +99,16 @@ def write_card(path: Path, recipe: Recipe, figures: Mapping[str, Any], evaluatio
             millions=figures["parameters"] / 1e6,
             side=seen.image_size,
             patch=seen.patch_size,
-            tokens=(seen.image_size // seen.patch_size) ** 2,
+            tokens=recipe.image_tokens,
             width=seen.hidden_size,
             layers=seen.layers,
             text_width=said.hidden_size,
             text_layers=said.layers,
             quantize=asked.quantize.upper(),
             mmproj_quantize=asked.mmproj_quantize.upper(),
+            real=sum(real.values()),
+            disturbed=real.get("disturbed", 0),
+            loose=real.get("unbarred_loose_spiral", 0),
             calibrated=fitted["labelled"],
             temperature=fitted["temperature"],
             threshold=fitted["threshold"],

@@ -12,23 +12,18 @@ from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 from astrollava_training.config import Recipe
 from astrollava_training.data.tokens import SPECIAL_TOKENS
 
-__all__ = ["PARTS", "build", "features", "fingerprint", "image_tokens", "normalise"]
+__all__ = ["PARTS", "build", "features", "fingerprint", "normalise"]
 
 PARTS = {
-    "tower": "model.vision_tower.",
-    "projector": "model.multi_modal_projector.",
-    "language": "model.language_model.",
+    "tower": ("model.vision_tower.",),
+    "projector": ("model.multi_modal_projector.",),
+    "language": ("model.language_model.", "lm_head."),
 }
-"""Parts of the model and how the names of their parameters begin."""
-
-
-def image_tokens(recipe: Recipe) -> int:
-    """Tokens a picture takes in the language model."""
-    return (recipe.vision.image_size // recipe.vision.patch_size) ** 2
+"""Parts of the model and how the names of their parameters begin; every parameter is in one."""
 
 
 def build(recipe: Recipe, tokenizer: Tokenizer) -> LlavaForConditionalGeneration:
-    """Make the untrained model of a recipe.
+    """Make the untrained model of a recipe, on the CPU, with weights that its seed decides.
 
     The tower has no class token and is read after its last layer: that is what llama.cpp computes
     exactly (see ``docs/decisions``).
@@ -62,7 +57,7 @@ def build(recipe: Recipe, tokenizer: Tokenizer) -> LlavaForConditionalGeneration
         image_token_index=ids["<image>"],
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
-        image_seq_length=image_tokens(recipe),
+        image_seq_length=recipe.image_tokens,
         tie_word_embeddings=False,
     )
     return LlavaForConditionalGeneration(config)
@@ -80,12 +75,15 @@ def features(model: LlavaForConditionalGeneration, rgb: torch.Tensor) -> torch.T
     ----------
     model : LlavaForConditionalGeneration
     rgb : Tensor of uint8, shape (n, height, width, 3)
+        On any device.
 
     Returns
     -------
     Tensor of float, shape (n, tokens, width of the tower)
+        On the device of the model.
     """
-    outputs = model.model.vision_tower(pixel_values=normalise(rgb), output_hidden_states=True)
+    pixels = normalise(rgb.to(model.device))
+    outputs = model.model.vision_tower(pixel_values=pixels, output_hidden_states=True)
     states: torch.Tensor = outputs.hidden_states[model.config.vision_feature_layer]
     return states
 
@@ -94,7 +92,7 @@ def fingerprint(model: nn.Module, part: str) -> str:
     """SHA-256 over the parameters of a part: proof of what a stage left alone and what it moved."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
-        if name.startswith(PARTS[part]) or (part == "language" and name.startswith("lm_head.")):
+        if name.startswith(PARTS[part]):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

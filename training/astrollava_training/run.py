@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -12,7 +11,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import LlavaForConditionalGeneration
 
-from astrollava_training import stages
+from astrollava.errors import InvalidRequest, ModelError, ModelNotFound
+from astrollava_training import seeing, speaking
+from astrollava_training.checkpoints import Checkpoints
 from astrollava_training.config import Recipe
 from astrollava_training.data.facts import Facts
 from astrollava_training.data.language import conversation
@@ -23,9 +24,9 @@ from astrollava_training.data.tokens import train_tokenizer
 from astrollava_training.model import PARTS, build, fingerprint
 from astrollava_training.train import Log
 
-__all__ = ["load", "run"]
+__all__ = ["MOVES", "load", "run"]
 
-_MOVES = {
+MOVES = {
     "tower": {"tower"},
     "words": {"language"},
     "align": {"projector"},
@@ -33,11 +34,21 @@ _MOVES = {
 }
 """The parts each stage may change; any other must come out bit for bit as it went in."""
 
+_LAST = "instruct"
+
 
 def run(
-    recipe: Recipe, votes: str | PathLike[str], out: str | PathLike[str]
+    recipe: Recipe,
+    votes: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    device: str | torch.device = "cpu",
+    workers: int = 1,
 ) -> tuple[LlavaForConditionalGeneration, Tokenizer]:
     """Train the model of a recipe.
+
+    On the same machine, with the same versions and number of threads, the same recipe and table
+    give the same weights, whether the run was interrupted or not.
 
     Parameters
     ----------
@@ -46,6 +57,10 @@ def run(
         ``votes.csv`` with the pictures beside it.
     out : path
         Folder for checkpoints and the log. A stage whose checkpoint is there is not run again.
+    device : str or torch.device
+        Where to train; the pictures are simulated on the CPU wherever that is.
+    workers : int
+        Processes that simulate. What they make does not depend on their number.
 
     Returns
     -------
@@ -53,88 +68,83 @@ def run(
 
     Raises
     ------
-    RuntimeError
-        If a stage moved what it had to leave alone, or left alone what it had to train.
+    InvalidRequest
+        If the table lacks training or labelled validation pictures, or the folder holds a run of
+        another recipe or table.
+    ModelError
+        If a stage moved what it had to leave alone, left alone what it had to train, or met numbers
+        that are not finite.
     """
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    log = Log(folder)
     train, val = load_split(votes, "train"), load_split(votes, "val")
-    tokenizer = _tokenizer(recipe, folder, [facts for _, facts in train])
-    model = build(recipe, tokenizer)
+    if not train or all(facts.label is None for _, facts in val):
+        raise InvalidRequest(
+            f"{votes} has {len(train)} pictures in its split 'train' and "
+            f"{sum(facts.label is not None for _, facts in val)} with a class in 'val'",
+            expected="at least one of each",
+        )
+    kept = Checkpoints(Path(out))
+    kept.claim(recipe, Path(votes))
+    log = Log(kept.folder)
+    tokenizer = kept.tokenizer(lambda: _tokenizer(recipe, [facts for _, facts in train]))
+    model = build(recipe, tokenizer).to(device)
 
     def stage(name: str, work: Callable[[], None]) -> None:
-        kept = folder / f"{name}.pt"
-        if kept.exists():
-            model.load_state_dict(torch.load(kept, weights_only=True))
-            return
-        before = {part: fingerprint(model, part) for part in PARTS}
-        work()
-        after = {part: fingerprint(model, part) for part in PARTS}
-        moved = {part for part in PARTS if before[part] != after[part]}
-        if moved != _MOVES[name]:
-            raise RuntimeError(
-                f"stage {name} moved {sorted(moved)}; it trains {sorted(_MOVES[name])}"
-            )
-        log(name, frozen=" ".join(sorted(set(PARTS) - moved)) + " unchanged by hash")
-        torch.save(model.state_dict(), kept)
+        if not kept.restore(name, model):
+            log(name, frozen=" ".join(_proven(model, name, work)) + " unchanged by hash")
+            kept.save(name, model)
 
-    stage("tower", lambda: stages.tower(model, recipe, train, val, log))
-    encoded = _encoded(model, recipe, train, folder, log)
-    stage("words", lambda: stages.words(model, recipe, tokenizer, encoded.facts, log))
-    stage("align", lambda: stages.align(model, recipe, tokenizer, encoded, log))
-    stage("instruct", lambda: stages.instruct(model, recipe, tokenizer, encoded, log))
+    stage("tower", lambda: seeing.tower(model, recipe, train, val, log, workers=workers))
+    seen = kept.encoded(lambda: seeing.encode(model, recipe, train, log, workers=workers))
+    stage("words", lambda: speaking.words(model, recipe, tokenizer, seen.facts, log))
+    stage("align", lambda: speaking.align(model, recipe, tokenizer, seen, log))
+    stage("instruct", lambda: speaking.instruct(model, recipe, tokenizer, seen, log))
     return model.eval(), tokenizer
 
 
 def load(
     recipe: Recipe, out: str | PathLike[str]
 ) -> tuple[LlavaForConditionalGeneration, Tokenizer]:
-    """Load the model of a finished run.
+    """Load the model of a finished run, on the CPU.
 
     Raises
     ------
-    FileNotFoundError
+    ModelNotFound
         If the last stage has not been finished in that folder.
+    InvalidRequest
+        If the folder is that of another recipe.
     """
-    folder = Path(out)
-    last = folder / "instruct.pt"
-    if not last.exists():
-        raise FileNotFoundError(f"{folder} holds no finished run: there is no {last.name} in it")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    model = build(recipe, tokenizer)
-    model.load_state_dict(torch.load(last, weights_only=True))
-    return model.eval(), tokenizer
+    kept = Checkpoints(Path(out))
+    kept.check(recipe)
+    tokenizer = kept.tokenizer()
+    if tokenizer is not None:
+        model = build(recipe, tokenizer)
+        if kept.restore(_LAST, model):
+            return model.eval(), tokenizer
+    raise ModelNotFound(
+        f"{out} holds no finished run",
+        expected=f"the checkpoint of the stage {_LAST!r} and the tokenizer",
+        hint="Finish it with astrollava-train run; finished stages are not run again",
+    )
 
 
-def _tokenizer(recipe: Recipe, folder: Path, facts: Sequence[Facts]) -> Tokenizer:
-    kept = folder / "tokenizer.json"
-    if kept.exists():
-        return Tokenizer.from_file(str(kept))
+def _proven(model: LlavaForConditionalGeneration, name: str, work: Callable[[], None]) -> list[str]:
+    """Run a stage and return the parts it left alone, or raise unless they are the right ones."""
+    before = {part: fingerprint(model, part) for part in PARTS}
+    work()
+    moved = {part for part in PARTS if fingerprint(model, part) != before[part]}
+    if moved != MOVES[name]:
+        raise ModelError(
+            f"stage {name} moved {sorted(moved)}", expected=f"{sorted(MOVES[name])}, and all of it"
+        )
+    return sorted(set(PARTS) - moved)
+
+
+def _tokenizer(recipe: Recipe, facts: Sequence[Facts]) -> Tokenizer:
+    """Train the tokenizer on what the model will be asked and taught."""
     rng = np.random.default_rng(recipe.seed)
     known = [*facts, *simulate(512, size=recipe.vision.image_size, seed=recipe.seed)[1]]
     asked = [question for wordings in ASKED.values() for question in wordings] + list(UNSEEABLE)
     texts = [f"USER: \n{question} ASSISTANT:" for question in asked] * 20
     for one in known:
         texts += [f"USER: {q} ASSISTANT: {a}" for q, a in conversation(one, rng)]
-    tokenizer = train_tokenizer(texts, recipe.language.vocab_size)
-    tokenizer.save(str(kept))
-    return tokenizer
-
-
-def _encoded(
-    model: LlavaForConditionalGeneration,
-    recipe: Recipe,
-    train: stages.Pictures,
-    folder: Path,
-    log: Log,
-) -> stages.Encoded:
-    """Return the encoded pictures of an earlier, interrupted run, or new ones."""
-    kept = folder / "encoded.npy"
-    known = folder / "facts.pkl"  # written by this very function: not a file to take from others
-    if kept.exists() and known.exists():
-        return stages.Encoded(np.load(kept, mmap_mode="r"), pickle.loads(known.read_bytes()))  # noqa: S301
-    encoded = stages.encode(model, recipe, train, log)
-    np.save(kept, encoded.features)
-    known.write_bytes(pickle.dumps(encoded.facts))
-    return encoded
+    return train_tokenizer(texts, recipe.language.vocab_size)

@@ -12,11 +12,14 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from astrollava.errors import InvalidRequest, ModelError
 from astrollava_training.config import Stage
 
 __all__ = ["Log", "fit", "schedule"]
 
 T = TypeVar("T")
+
+_LOG_EVERY = 50  # steps
 
 
 class Log:
@@ -36,7 +39,11 @@ class Log:
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
-    """Factor on the learning rate: linear warm-up over a share of the steps, then a cosine to zero."""
+    """Return the factor on the learning rate, in [0, 1].
+
+    It rises in a line over a share ``warmup`` of the steps, at least one, then falls along a cosine
+    and would reach zero at ``steps``.
+    """
     rising = max(round(steps * warmup), 1)
     if step < rising:
         return (step + 1) / rising
@@ -62,9 +69,9 @@ def fit(
     modules : sequence of nn.Module
         What is trained; everything else stays as it is.
     stage : Stage
-        Pictures, batch size and learning rate; the number of steps is their quotient.
+        Steps and learning rate.
     batches : iterable
-        At least as many as there are steps.
+        At least as many as there are steps; no more are taken.
     loss_of : callable
         Batch -> scalar loss.
     log : Log
@@ -73,42 +80,55 @@ def fit(
 
     Raises
     ------
-    FloatingPointError
-        If a loss is not finite.
+    ModelError
+        If a loss or a gradient is not finite; the weights are then those of the step before.
+    InvalidRequest
+        If there are fewer batches than steps.
     """
-    steps = max(stage.pictures // stage.batch_size, 1)
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.dim() > 1]
-    plain = [p for p in parameters if p.dim() <= 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": stage.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ],
-        lr=stage.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    steps = stage.steps
+    parameters: list[torch.Tensor] = [
+        p for module in modules for p in module.parameters() if p.requires_grad
+    ]
+    optimizer = _optimizer(parameters, stage)
     averaged = [p.detach().clone() for p in parameters]
-    begun, seen = time.monotonic(), 0.0
-    for step, batch in enumerate(batches):
-        if step == steps:
-            break
+    begun, seen, done = time.monotonic(), 0.0, 0
+    for step, batch in zip(range(steps), batches, strict=False):
         for group in optimizer.param_groups:
             group["lr"] = stage.learning_rate * schedule(step, steps, stage.warmup)
         loss = loss_of(batch)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss of stage {name} is {loss.item()} at step {step}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        value = loss.item()
+        if not (math.isfinite(value) and torch.isfinite(norm)):
+            raise ModelError(
+                f"stage {name}: the loss is {value} and its gradient {norm.item()} at step {step}",
+                expected="finite numbers",
+                hint=f"Lower learning_rate in [{name}], or raise its warmup",
+            )
         optimizer.step()
         # A short memory at the start, so that the average forgets the untrained weights.
         decay = min(average, (step + 1) / (step + 10))
         torch._foreach_lerp_(averaged, parameters, 1.0 - decay)
-        seen = loss.item() if step == 0 else 0.98 * seen + 0.02 * loss.item()
-        if step % 50 == 49 or step == steps - 1:
-            pace = (step + 1) * stage.batch_size / (time.monotonic() - begun)
-            left = (steps - step - 1) * stage.batch_size / pace
-            log(name, step=step + 1, steps=steps, loss=seen, pictures_per_s=pace, seconds_left=left)
+        seen = value if step == 0 else 0.98 * seen + 0.02 * value
+        done = step + 1
+        if done % _LOG_EVERY == 0 or done == steps:
+            pace = done * stage.batch_size / (time.monotonic() - begun)
+            left = (steps - done) * stage.batch_size / pace
+            log(name, step=done, steps=steps, loss=seen, pictures_per_s=pace, seconds_left=left)
+    if done < steps:
+        raise InvalidRequest(f"stage {name} has {done} batches", expected=f"{steps} or more")
     with torch.no_grad():
         torch._foreach_copy_(parameters, averaged)
+
+
+def _optimizer(parameters: Sequence[torch.Tensor], stage: Stage) -> torch.optim.Optimizer:
+    """Make AdamW; biases and the gains of norms do not decay."""
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": stage.weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=stage.learning_rate,
+        betas=(0.9, 0.98),
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,13 @@ from astrollava_training.data.facts import Facts
 from astrollava_training.data.galaxies import read_votes
 from astrollava_training.data.simulate import simulate
 
-__all__ = ["Batch", "load_split", "stream"]
+__all__ = ["Batch", "Pictures", "load_split", "stream"]
+
+Pictures = Sequence[tuple[NDArray[np.uint8], Facts]]
+"""Real pictures, uint8 (height, width, 3) and square, with what is known about each."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Pictures as uint8 (n, size, size, 3) and what is known about each."""
 
@@ -31,14 +35,20 @@ class Batch:
 
 def load_split(votes: str | PathLike[str], split: str) -> list[tuple[NDArray[np.uint8], Facts]]:
     """Read the real pictures of a split: ``"train"``, ``"val"`` or ``"test"``."""
-    found = [(path, facts) for path, which, facts in read_votes(votes) if which == split]
-    return [(np.asarray(Image.open(Path(path)).convert("RGB")), facts) for path, facts in found]
+    return [(_opened(path), facts) for path, _, facts in read_votes(votes, split=split)]
+
+
+def _opened(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 class _Batches(Dataset[Batch]):
+    """Batch ``k`` as a function of the seed and ``k`` alone."""
+
     def __init__(
         self,
-        real: Sequence[tuple[NDArray[np.uint8], Facts]],
+        real: Pictures,
         *,
         count: int,
         batch_size: int,
@@ -72,8 +82,12 @@ def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
 def stream(
-    real: Sequence[tuple[NDArray[np.uint8], Facts]],
+    real: Pictures,
     *,
     count: int,
     batch_size: int,
@@ -111,7 +125,3 @@ def stream(
         collate_fn=_as_is,
     )
     yield from loader
-
-
-def _as_is(batch: Batch) -> Batch:
-    return batch

@@ -1,8 +1,8 @@
-"""Conversations as tokens, with the label mask built from the very pieces that are encoded.
+r"""Conversations as tokens, with the label mask built from the very pieces that are encoded.
 
 The template is LLaVA's ``v1`` without a system text::
 
-    <s>USER: <image>\\n{question} ASSISTANT: {answer}</s>USER: {question} ASSISTANT: {answer}</s>
+    <s>USER: <image>\n{question} ASSISTANT: {answer}</s>USER: {question} ASSISTANT: {answer}</s>
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from astrollava.errors import InvalidRequest
 
 __all__ = [
     "CHAT_TEMPLATE",
@@ -26,13 +28,18 @@ __all__ = [
 ]
 
 SPECIAL_TOKENS = ("<s>", "</s>", "<pad>", "<image>")
+"""The first tokens of every vocabulary of `train_tokenizer`, in this order."""
+
 _BOS, _EOS, _PAD, _IMAGE = range(len(SPECIAL_TOKENS))
+
 IGNORED = -100
+"""The label of a token that no loss is taken on, as torch's cross-entropy has it."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}"
-    "{{ message['content'] + ' ' if message['content'] is string else message['content'][0]['text'] + ' ' }}"
+    "{{ message['content'] + ' ' if message['content'] is string"
+    " else message['content'][0]['text'] + ' ' }}"
     "{% elif message['role'] == 'user' %}USER: "
     "{% if message['content'] is string %}{{ message['content'] }}"
     "{% else %}"
@@ -44,24 +51,33 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% endif %}"
     "{% elif message['role'] == 'assistant' %} ASSISTANT: "
-    "{{ message['content'] if message['content'] is string else message['content'][0]['text'] }}</s>"
+    "{{ message['content'] if message['content'] is string"
+    " else message['content'][0]['text'] }}</s>"
     "{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %} ASSISTANT:{% endif %}"
 )
-"""The template in the GGUF: the same text as `tokenize` encodes."""
+"""The template in the GGUF: it writes the text that `tokenize` encodes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
-    """Token ids of one conversation and the labels the loss is taken on."""
+    """Token ids of one conversation, int64 (length,), and the labels the loss is taken on."""
 
     ids: NDArray[np.int64]
     labels: NDArray[np.int64]
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Train a byte-level BPE tokenizer, with GPT-2's pre-tokenizer, which llama.cpp has too."""
+    """Train a byte-level BPE tokenizer, with GPT-2's pre-tokenizer, which llama.cpp has too.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        What to learn from, in an order that matters: ties are broken by it.
+    vocab_size : int
+        Tokens at most, the special ones and the 256 bytes among them.
+    """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -95,7 +111,14 @@ def tokenize(pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, image_token
     -------
     Sample
         Labels are the ids of the answers and of the end token after each; all else is `IGNORED`.
+
+    Raises
+    ------
+    InvalidRequest
+        Without a pair, which would leave nothing to learn.
     """
+    if not pairs:
+        raise InvalidRequest("a conversation without a question", expected="at least one pair")
     ids: list[int] = [_BOS]
     labels: list[int] = [IGNORED]
 
@@ -122,20 +145,38 @@ def plain(text: str, tokenizer: Tokenizer, image_tokens: int) -> Sample:
 
 
 def collate(
-    samples: Sequence[Sample],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    samples: Sequence[Sample], *, longest: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pad to the longest sample on the right.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        At least one.
+    longest : int, optional
+        Tokens the model's context holds.
 
     Returns
     -------
-    ids, labels, attention_mask : ndarray of int64, shape (samples, longest)
+    ids, labels : ndarray of int64, shape (samples, length)
+        Labels of the padding are `IGNORED`.
+
+    Raises
+    ------
+    InvalidRequest
+        Without a sample, or where one does not fit the context: cut short, it would teach the model
+        to stop in the middle, or nothing at all.
     """
-    longest = max(len(sample.ids) for sample in samples)
-    ids = np.full((len(samples), longest), _PAD)
-    labels = np.full((len(samples), longest), IGNORED)
-    mask = np.zeros((len(samples), longest), np.int64)
+    length = max((len(sample.ids) for sample in samples), default=0)
+    if not length or (longest is not None and length > longest):
+        raise InvalidRequest(
+            f"{len(samples)} conversations of up to {length} tokens",
+            expected=f"at least one, and none longer than {longest}" if longest else "at least one",
+            hint="Raise language.context_length in the recipe" if length else "",
+        )
+    ids = np.full((len(samples), length), _PAD, np.int64)
+    labels = np.full((len(samples), length), IGNORED, np.int64)
     for row, sample in enumerate(samples):
         ids[row, : len(sample.ids)] = sample.ids
         labels[row, : len(sample.ids)] = sample.labels
-        mask[row, : len(sample.ids)] = 1
-    return ids, labels, mask
+    return ids, labels
