@@ -222,8 +222,9 @@ def _internvl(ask: Inspector, tower: Tower) -> None:
     merge = _merge(ask, tower, least=1, default=1)
     fewest = ask.integer("clip.vision.preproc_min_tiles", 1, 256, default=1)
     most = ask.integer("clip.vision.preproc_max_tiles", 1, 256, default=12)
-    if fewest > most:
-        raise ask.fail(f"cuts an image into at least {fewest} and at most {most} tiles")
+    # llama.cpp wants `fewest` along each side, and asserts that this leaves a choice.
+    if fewest**2 > most:
+        raise ask.fail(f"cuts an image into at least {fewest} x {fewest} and at most {most} tiles")
     name = "mm.model.mlp"
     merged = tower.width * merge * merge
     inner, outer = _columns(ask, f"{name}.1.weight"), _columns(ask, f"{name}.3.weight")
@@ -255,7 +256,9 @@ def _qwen(ask: Inspector, tower: Tower) -> None:
     if projector_type(ask.header) == "qwen2vl_merger":
         # Its graph would make windows whose indices nobody fills in.
         ask.integer(key, 0, 0, default=0)
-    elif ask.integer(key, 0, 128):
+    elif every := ask.integer(key, 0, 128):
+        if every == 1:
+            raise ask.fail(f"{key} is 1", expected="0, or some layers that see windows only")
         # Its windows are 112 pixels wide and hold whole pairs of patches.
         ask.integer("clip.vision.patch_size", 1, 56)
         ask.integer("clip.vision.projection_dim", outer, outer)

@@ -105,6 +105,9 @@ def _attention(ask: Inspector, arch: str) -> None:
                 f"layer {i} has {query} heads and {kv} key-value heads",
                 expected="key-value heads that divide the heads",
             )
+    # Others have graphs for that; these take the first layer's numbers for all.
+    if arch in CHECKED_ARCHITECTURES and len({*zip(heads, shared, strict=True)}) > 1:
+        raise ask.fail(f"{key} differs from layer to layer", expected=f"the same in {arch}")
     stated = ask.has(f"{arch}.attention.key_length")
     if not stated and heads[0] and width % heads[0]:
         raise ask.fail(
