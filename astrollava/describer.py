@@ -122,9 +122,8 @@ class Describer:
 
         Parameters
         ----------
-        source : path, bytes, HDU, HDUList, CCDData, NDData, Cutout2D, ndarray, Quantity, PIL image
-        or SkyImage
-            The image; see `astrollava.images.read`.
+        source : path, bytes, HDU, CCDData, Cutout2D, ndarray, PIL image, SkyImage and more
+            The image: whatever `astrollava.images.read` takes.
         prompt : str or Prompt, optional
             What to ask for instead of a description: words, or a prompt of `astrollava.prompts`.
         stream : bool, optional

@@ -16,12 +16,13 @@ Result = TypeVar("Result", Description, Answer)
 class TextStream(Generic[Result]):
     """Text as it is made: iterate over the pieces, then ask for the `result`.
 
-    Leaving it before the end is fine and frees the model for others at once.
+    Returned by `Describer.describe` and others with ``stream=True``. Leaving it before the end is
+    fine and frees the model for others at once.
     """
 
     def __init__(self, pieces: Iterator[str], result: list[Result]) -> None:
         self._pieces = pieces
-        self._result = result
+        self._result: list[Result] = result
 
     def __iter__(self) -> Iterator[str]:
         return self._pieces

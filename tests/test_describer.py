@@ -13,13 +13,13 @@ from astropy.io import fits
 from astropy.nddata import CCDData, Cutout2D
 from astropy.wcs import WCS
 from PIL import Image
-from tiny_pair import TinyPair, byte_token, write_pair
 
 from astrollava import Describer
 from astrollava.engine.vision import Projector
 from astrollava.errors import ClosedError, ImageNotFound, InvalidRequest, ModelNotFound
 from astrollava.images import read
 from astrollava.vocabularies import GALAXY10
+from tiny_pair import TinyPair, byte_token, write_pair
 
 
 @pytest.fixture(scope="module")

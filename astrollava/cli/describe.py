@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from astrollava.describer import Describer
     from astrollava.results import Description
 
-__all__ = ["describe", "write_json", "write_page"]
+__all__ = ["describe", "error_record", "write_json", "write_page"]
 
 
 def describe(

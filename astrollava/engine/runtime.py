@@ -18,7 +18,17 @@ from typing import Any
 from astrollava.engine import _logs as logs
 from astrollava.errors import EngineUnavailable
 
-__all__ = ["Bindings", "RuntimeInfo", "has_amx", "info", "load", "physical_cores"]
+__all__ = [
+    "SUPPORTED",
+    "Bindings",
+    "RuntimeInfo",
+    "check_version",
+    "has_amx",
+    "info",
+    "load",
+    "physical_cores",
+    "system_info",
+]
 
 #: llama-cpp-python releases whose low-level structures this package was written against:
 #: from the first (included) to the second (excluded).

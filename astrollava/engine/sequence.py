@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from astrollava.engine._core import Core
     from astrollava.engine.model import Engine
 
-__all__ = ["Completion", "FinishReason", "KVCache", "Turn", "exclusively"]
+__all__ = ["Completion", "FinishReason", "KVCache", "Turn", "exclusively", "never"]
 
 FinishReason: TypeAlias = Literal["stop", "length", "context", "cancelled"]
 _T = TypeVar("_T")
@@ -145,6 +145,8 @@ def exclusively(core: Core, turn: Turn, action: Callable[[], _T]) -> _T:
 
 class Completion(Iterator[str]):
     """A text while it is being generated: an iterator over pieces of it.
+
+    Returned by `Engine.complete`.
 
     Pieces are whole characters, and never part of a stop string. The engine is held for one token
     at a time: other requests may come in between, from this thread or another, and the text goes on

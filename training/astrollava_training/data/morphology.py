@@ -14,7 +14,7 @@ import numpy as np
 from . import profiles as p
 from .profiles import Array
 
-__all__ = ["DRAWN", "Made", "Stage", "colour"]
+__all__ = ["DRAWN", "Made", "Stage", "cigar", "colour", "disk", "edge_on", "smooth"]
 
 DUST = np.array([0.7, 1.0, 1.4], np.float32)[:, None, None]  # reddening: more is lost in the blue
 

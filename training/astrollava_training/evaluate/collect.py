@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from astrollava.vocabularies import GALAXY10
 
-__all__ = ["QUESTIONS", "Answers", "Model", "ask_all", "blank"]
+__all__ = ["QUESTIONS", "Answers", "Model", "ask_all", "blank", "probabilities"]
 
 #: One plain wording per topic; the topics are those of `statements`.
 QUESTIONS: Mapping[str, str] = {

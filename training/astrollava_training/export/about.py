@@ -7,7 +7,7 @@ from typing import Any
 
 from astrollava.errors import InvalidRequest
 
-__all__ = ["About"]
+__all__ = ["About", "check_calibration"]
 
 _RULES = ("pad", "crop", "stretch")
 
