@@ -2,12 +2,14 @@
 
 Mutants of pairs of every kind that is checked tensor by tensor go through `check_pair`; those that
 pass are loaded, shown a picture and made to speak in a process of their own, which must survive.
-``python tests/support/gguf_fuzz.py FIRST COUNT FOLDER`` does the same for as long as one likes.
+``python tests/support/gguf_fuzz.py FOLDER [FIRST COUNT]`` does the same for as long as one likes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from astrollava.errors import InvalidModelFile, ProjectorMismatch
 from astrollava.models.gguf import check_pair, read_header
 from gguf_files import MMPROJS, TEXTS, Model
 from gguf_fuzz import Crashed, Llama
-from gguf_mutants import make_mutant
+from gguf_mutants import Mutant, make_mutant
+from gguf_systematic import single_changes
 
 #: Mutants a test; about a third pass the checks and reach llama.cpp.
 COUNT = 75
@@ -41,12 +44,12 @@ def check(paths: tuple[Path, Path]) -> None:
     check_pair(*(read_header(p) for p in paths))
 
 
-@pytest.mark.parametrize("first", range(0, 4 * COUNT, COUNT))
-def test_what_passes_does_not_kill(tmp_path: Path, llamas: dict[bool, Llama], first: int) -> None:
+def survive(folder: Path, llamas: dict[bool, Llama], makers: Iterable[Callable[[], Mutant]]) -> int:
+    """Try mutants and return how many reached llama.cpp."""
     ran = 0
-    for seed in range(first, first + COUNT):
-        mutant = make_mutant(seed)
-        paths = write(tmp_path, mutant.text, mutant.mmproj)
+    for make in makers:
+        mutant = make()
+        paths = write(folder, mutant.text, mutant.mmproj)
         try:
             check(paths)
         except (InvalidModelFile, ProjectorMismatch):
@@ -56,7 +59,22 @@ def test_what_passes_does_not_kill(tmp_path: Path, llamas: dict[bool, Llama], fi
             llamas[mutant.raw].run(*paths)
         except Crashed as crash:
             pytest.fail(f"passed the checks and killed llama.cpp: {mutant.story}\n{crash}")
-    assert ran > COUNT // 10, "nearly all are refused: the fuzz reaches llama.cpp no more"
+    return ran
+
+
+@pytest.mark.parametrize("first", range(0, 4 * COUNT, COUNT))
+def test_what_passes_does_not_kill(tmp_path: Path, llamas: dict[bool, Llama], first: int) -> None:
+    makers = (partial(make_mutant, seed) for seed in range(first, first + COUNT))
+    assert survive(tmp_path, llamas, makers) > COUNT // 10, "the fuzz reaches llama.cpp no more"
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_no_single_change_that_passes_kills(
+    tmp_path: Path, llamas: dict[bool, Llama], start: int
+) -> None:
+    """A sample of all single changes: strides that share no factor with the tables' lengths."""
+    makers = islice(single_changes(), 97 * start, None, 389)
+    assert survive(tmp_path, llamas, makers) > COUNT // 10, "the fuzz reaches llama.cpp no more"
 
 
 @pytest.mark.parametrize("text", TEXTS)

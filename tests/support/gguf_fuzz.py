@@ -12,9 +12,12 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-from gguf_mutants import make_mutant
+from gguf_mutants import Mutant, make_mutant
+from gguf_systematic import single_changes
 
 __all__ = ["Crashed", "Llama", "hunt"]
 
@@ -84,8 +87,8 @@ class Llama:
             process.wait(10)
 
 
-def hunt(first: int, count: int, folder: Path) -> None:
-    """Try many mutants and keep those that kill."""
+def hunt(makers: Iterable[Callable[[], Mutant]], folder: Path) -> None:
+    """Try many mutants, print what became of them and keep the stories of those that kill."""
     from astrollava.errors import InvalidModelFile, ProjectorMismatch
     from astrollava.models import gguf
 
@@ -93,8 +96,8 @@ def hunt(first: int, count: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text, mmproj = folder / "text.gguf", folder / "mmproj.gguf"
     tally: Counter[str] = Counter()
-    for seed in range(first, first + count):
-        mutant = make_mutant(seed)
+    for number, make in enumerate(makers, 1):
+        mutant = make()
         text.write_bytes(mutant.text)
         mmproj.write_bytes(mutant.mmproj)
         try:
@@ -107,17 +110,19 @@ def hunt(first: int, count: int, folder: Path) -> None:
         except Crashed as crash:
             tally["CRASH"] += 1
             print(f"CRASH {mutant.story}\n{crash}\n", flush=True)
-            (folder / f"{seed}.txt").write_text(f"{mutant.story}\n{crash}")
+            (folder / f"{number}.txt").write_text(f"{mutant.story}\n{crash}")
         else:
             tally[outcome.split()[0].rstrip(":")] += 1
-            if not outcome.startswith("ok"):
-                print(f"refused {mutant.story}: {outcome[:160]}", flush=True)
-        if seed % 500 == 499:
-            print(seed, dict(tally), flush=True)
-    print(dict(tally))
+        if sum(tally.values()) % 500 == 0:
+            print(number, dict(tally), flush=True)
+    print("end", dict(tally))
     for llama in llamas.values():
         llama.close()
 
 
 if __name__ == "__main__":
-    hunt(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    if len(sys.argv) > 2:
+        first, count = int(sys.argv[2]), int(sys.argv[3])
+        hunt((partial(make_mutant, first + i) for i in range(count)), Path(sys.argv[1]))
+    else:
+        hunt(single_changes(), Path(sys.argv[1]))

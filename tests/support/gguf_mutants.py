@@ -1,7 +1,4 @@
-"""Make bad model files out of good ones, and try them on llama.cpp in a process that may die.
-
-python gguf_fuzz.py FIRST COUNT FOLDER    # a long run by hand; crashes are kept in FOLDER
-"""
+"""Bad model files, made out of good ones by changes drawn from a seed."""
 
 from __future__ import annotations
 
@@ -13,7 +10,16 @@ from typing import Any
 
 from gguf_files import MMPROJS, TEXTS, Model, Tensor, block
 
-__all__ = ["Mutant", "make_mutant"]
+__all__ = [
+    "INTEGERS",
+    "KINDS",
+    "MMPROJ_KEYS",
+    "NEW_TENSORS",
+    "REALS",
+    "TEXT_KEYS",
+    "Mutant",
+    "make_mutant",
+]
 
 #: Language model and projector that go together.
 _PAIRS = [
@@ -23,45 +29,45 @@ _PAIRS = [
     ("qwen2vl", "qwen2vl"), ("qwen2vl", "qwen2.5vl"),
 ]  # fmt: skip
 
-_INTEGERS = [0, 1, 2, 3, 4, 5, 7, 15, 16, 31, 33, 64, 100, 255, 256, 512, 513, 1000, 4096, 65535,
+INTEGERS = [0, 1, 2, 3, 4, 5, 7, 15, 16, 31, 33, 64, 100, 255, 256, 512, 513, 1000, 4096, 65535,
              65536, 1 << 20, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 2,
              (1 << 32) - 1]  # fmt: skip
-_REALS = [0.0, -0.0, 1.0, -1.0, 1e-45, 1e-6, 0.5, 1e38, -1e38, float("nan"), float("inf")]
-_KINDS = [0, 1, 2, 3, 6, 8, 9, 10, 14, 15, 19, 20, 24, 26, 27, 28, 30, 34, 39, 41, 42]
+REALS = [0.0, -0.0, 1.0, -1.0, 1e-45, 1e-6, 0.5, 1e38, -1e38, float("nan"), float("inf")]
+KINDS = [0, 1, 2, 3, 6, 8, 9, 10, 14, 15, 19, 20, 24, 26, 27, 28, 30, 34, 39, 41, 42]
 
-_TEXT_KEYS: list[tuple[str, str, list[Any]]] = [
-    ("{a}.attention.key_length", "u32", _INTEGERS),
-    ("{a}.attention.value_length", "u32", _INTEGERS),
+TEXT_KEYS: list[tuple[str, str, list[Any]]] = [
+    ("{a}.attention.key_length", "u32", INTEGERS),
+    ("{a}.attention.value_length", "u32", INTEGERS),
     ("{a}.attention.causal", "bool", [0, 1]),
-    ("{a}.attention.sliding_window", "u32", _INTEGERS),
-    ("{a}.attention.sliding_window_pattern", "u32", _INTEGERS),
+    ("{a}.attention.sliding_window", "u32", INTEGERS),
+    ("{a}.attention.sliding_window_pattern", "u32", INTEGERS),
     ("{a}.attention.sliding_window_pattern", "[bool]", [[0], [0, 0], [1, 0], [1], []]),
     ("{a}.attention.head_count", "[u32]", [[4, 4], [4, 0], [0, 4], [4], [2, 4], [4, 2]]),
     ("{a}.attention.head_count_kv", "[i32]", [[4, 4], [4, 0], [0, 4], [2, 2], [2, 4], [-1, 2]]),
-    ("{a}.attention.scale", "f32", _REALS),
-    ("{a}.attention.layer_norm_epsilon", "f32", _REALS),
+    ("{a}.attention.scale", "f32", REALS),
+    ("{a}.attention.layer_norm_epsilon", "f32", REALS),
     ("{a}.feed_forward_length", "[u32]", [[64, 64], [64, 32], [0, 64], [64]]),
-    ("{a}.expert_count", "u32", _INTEGERS),
-    ("{a}.expert_used_count", "u32", _INTEGERS),
-    ("{a}.expert_group_count", "u32", _INTEGERS),
+    ("{a}.expert_count", "u32", INTEGERS),
+    ("{a}.expert_used_count", "u32", INTEGERS),
+    ("{a}.expert_group_count", "u32", INTEGERS),
     ("{a}.pooling_type", "u32", [0, 1, 2, 3, 4, 5, 99]),
     ("{a}.nextn_predict_layers", "u32", [0, 1, 2, 3]),
     ("{a}.rope.scaling.type", "str", ["linear", "yarn", "none", "longrope", "zigzag", ""]),
-    ("{a}.rope.scaling.factor", "f32", _REALS),
-    ("{a}.rope.scaling.original_context_length", "u32", _INTEGERS),
-    ("{a}.rope.scaling.attn_factor", "f32", _REALS),
-    ("{a}.rope.freq_base_swa", "f32", _REALS),
-    ("{a}.rope.dimension_count_swa", "u32", _INTEGERS),
+    ("{a}.rope.scaling.factor", "f32", REALS),
+    ("{a}.rope.scaling.original_context_length", "u32", INTEGERS),
+    ("{a}.rope.scaling.attn_factor", "f32", REALS),
+    ("{a}.rope.freq_base_swa", "f32", REALS),
+    ("{a}.rope.dimension_count_swa", "u32", INTEGERS),
     ("{a}.rope.dimension_sections", "[i32]", [[0, 0, 0, 0], [1, 1, 1], [-1, 1, 1, 1], [99] * 4]),
-    ("{a}.final_logit_softcapping", "f32", _REALS),
-    ("{a}.attn_logit_softcapping", "f32", _REALS),
-    ("{a}.embedding_length_out", "u32", _INTEGERS),
-    ("{a}.vocab_size", "u32", _INTEGERS),
-    ("{a}.n_deepstack_layers", "u32", _INTEGERS),
-    ("{a}.attention.key_length_swa", "u32", _INTEGERS),
-    ("{a}.leading_dense_block_count", "u32", _INTEGERS),
-    ("{a}.router_logit_softcapping", "f32", _REALS),
-    ("{a}.dense_2_feat_out", "u32", _INTEGERS),
+    ("{a}.final_logit_softcapping", "f32", REALS),
+    ("{a}.attn_logit_softcapping", "f32", REALS),
+    ("{a}.embedding_length_out", "u32", INTEGERS),
+    ("{a}.vocab_size", "u32", INTEGERS),
+    ("{a}.n_deepstack_layers", "u32", INTEGERS),
+    ("{a}.attention.key_length_swa", "u32", INTEGERS),
+    ("{a}.leading_dense_block_count", "u32", INTEGERS),
+    ("{a}.router_logit_softcapping", "f32", REALS),
+    ("{a}.dense_2_feat_out", "u32", INTEGERS),
     ("{a}.classifier.output_labels", "[str]", [["a", "b"], []]),
     ("{a}.use_parallel_residual", "bool", [0, 1]),
     ("tokenizer.ggml.pre", "str", ["llama-bpe", "qwen2", "default", "nonsense", "kimi-k2"]),
@@ -69,45 +75,45 @@ _TEXT_KEYS: list[tuple[str, str, list[Any]]] = [
                                      "test", "plamo2", "hybriddna", "whitespace"]),
     ("tokenizer.ggml.add_eos_token", "bool", [1]),
     ("tokenizer.ggml.add_sep_token", "bool", [1]),
-    ("tokenizer.ggml.unknown_token_id", "u32", _INTEGERS),
-    ("tokenizer.ggml.eot_token_id", "u32", _INTEGERS),
+    ("tokenizer.ggml.unknown_token_id", "u32", INTEGERS),
+    ("tokenizer.ggml.eot_token_id", "u32", INTEGERS),
     ("tokenizer.ggml.suppress_tokens", "[i32]", [[-1], [0], [1 << 30], []]),
     ("split.count", "u16", [0, 1, 2]),
     ("split.tensors.count", "i32", [0, 1, -1]),
     ("general.alignment", "u32", [0, 1, 8, 16, 32, 64, 96, 4096, 1 << 30]),
     ("adapter.type", "str", ["lora"]),
 ]  # fmt: skip
-_MMPROJ_KEYS: list[tuple[str, str, list[Any]]] = [
+MMPROJ_KEYS: list[tuple[str, str, list[Any]]] = [
     ("clip.has_audio_encoder", "bool", [0, 1]),
     ("clip.has_gen_audio_encoder", "bool", [0, 1]),
     ("clip.audio.projector_type", "str", ["ultravox", "qwen2a", "mlp"]),
     ("clip.audio.embedding_length", "u64", [32]),
     ("clip.use_silu", "bool", [0, 1]),
     ("clip.minicpmv_version", "i32", [0, 2, 3]),
-    ("clip.minicpmv_query_num", "u32", _INTEGERS),
-    ("clip.vision.attention.head_dim", "u32", _INTEGERS),
-    ("clip.vision.attention.head_count_kv", "u32", _INTEGERS),
+    ("clip.minicpmv_query_num", "u32", INTEGERS),
+    ("clip.vision.attention.head_dim", "u32", INTEGERS),
+    ("clip.vision.attention.head_count_kv", "u32", INTEGERS),
     ("clip.vision.feature_layer", "[i32]", [[], [0], [1], [2], [0, 1], [0, 1, 2], [3], [-5, 1]]),
     ("clip.vision.image_grid_pinpoints", "[i32]", [[], [32, 64], [64], [0, 0], [-1, 5], [999, 1]]),
-    ("clip.vision.image_min_pixels", "u32", _INTEGERS),
-    ("clip.vision.image_max_pixels", "u32", _INTEGERS),
-    ("clip.vision.preproc_min_tiles", "u32", _INTEGERS),
-    ("clip.vision.preproc_max_tiles", "u32", _INTEGERS),
-    ("clip.vision.preproc_image_size", "u32", _INTEGERS),
-    ("clip.vision.projector.scale_factor", "u32", _INTEGERS),
-    ("clip.vision.spatial_merge_size", "u32", _INTEGERS),
-    ("clip.vision.n_wa_pattern", "u32", _INTEGERS),
-    ("clip.vision.window_size", "u32", _INTEGERS),
+    ("clip.vision.image_min_pixels", "u32", INTEGERS),
+    ("clip.vision.image_max_pixels", "u32", INTEGERS),
+    ("clip.vision.preproc_min_tiles", "u32", INTEGERS),
+    ("clip.vision.preproc_max_tiles", "u32", INTEGERS),
+    ("clip.vision.preproc_image_size", "u32", INTEGERS),
+    ("clip.vision.projector.scale_factor", "u32", INTEGERS),
+    ("clip.vision.spatial_merge_size", "u32", INTEGERS),
+    ("clip.vision.n_wa_pattern", "u32", INTEGERS),
+    ("clip.vision.window_size", "u32", INTEGERS),
     ("clip.vision.wa_layer_indexes", "[i32]", [[0], [-1], []]),
     ("clip.vision.mm_patch_merge_type", "str", ["flat", "spatial_unpad"]),
-    ("clip.vision.swiglu_clamp", "f32", _REALS),
+    ("clip.vision.swiglu_clamp", "f32", REALS),
     ("clip.vision.projector_type", "str", ["mlp", "gemma3"]),
     ("clip.projector_type", "str", ["mlp", "idefics3", "internvl", "gemma3", "qwen2vl_merger",
                                     "qwen2.5vl_merger", "nonsense", "ultravox", ""]),
     ("general.alignment", "u32", [0, 1, 8, 16, 32, 64, 96, 4096, 1 << 30]),
     ("general.description", "u32", [1]),
 ]  # fmt: skip
-_NEW_TENSORS: list[tuple[str, tuple[int, ...]]] = [
+NEW_TENSORS: list[tuple[str, tuple[int, ...]]] = [
     ("v.class_embd", (32,)), ("v.class_embd", (33,)), ("v.class_embd", (32, 2)),
     ("v.pre_ln.weight", (32,)), ("v.post_ln.weight", (16,)), ("v.post_ln.bias", (32,)),
     ("v.image_newline", (32,)), ("v.norm_embd.weight", (7,)),
@@ -161,12 +167,12 @@ def _change_value(model: Model, draw: random.Random, _: int) -> str:
     key = draw.choice([k for k, (t, _) in model.keys.items() if t in {"u32", "f32", "bool"}])
     kind, value = model.keys[key]
     if kind == "f32":
-        new: Any = draw.choice(_REALS)
+        new: Any = draw.choice(REALS)
     elif kind == "bool":
         new = 1 - value
     else:
         near = [value + 1, max(value - 1, 0), value * 2, value // 2, value + 32]
-        new = draw.choice(_INTEGERS + 3 * near)
+        new = draw.choice(INTEGERS + 3 * near)
     model.keys[key] = kind, new
     return f"{key} {value} -> {new}"
 
@@ -189,7 +195,7 @@ def _drop_key(model: Model, draw: random.Random, _: int) -> str:
 
 
 def _add_key(model: Model, draw: random.Random, which: int) -> str:
-    key, kind, values = draw.choice((_TEXT_KEYS, _MMPROJ_KEYS)[which])
+    key, kind, values = draw.choice((TEXT_KEYS, MMPROJ_KEYS)[which])
     arch = model.keys.get("general.architecture", ("", "llama"))[1]
     key, value = key.format(a=arch), draw.choice(values)
     model.keys[key] = kind, value
@@ -218,7 +224,7 @@ def _change_array(model: Model, draw: random.Random, _: int) -> str:
             ["", "a", "<0x0A>", "\0x", "▁", "x" * 5000, b"\xff\xfe", "<0x0", "a b"]
         )
     elif kind == "[f32]":
-        values[at] = draw.choice(_REALS)
+        values[at] = draw.choice(REALS)
     else:
         values[at] = draw.choice([0, 1, 2, 5, 6, 7, -1, (1 << 31) - 1])
     model.keys[key] = kind, values
@@ -232,7 +238,7 @@ def _drop_tensor(model: Model, draw: random.Random, _: int) -> str:
 
 
 def _add_tensor(model: Model, draw: random.Random, _: int) -> str:
-    name, shape = draw.choice(_NEW_TENSORS)
+    name, shape = draw.choice(NEW_TENSORS)
     model.tensors[name] = Tensor(shape, draw.choice([0, 0, 0, 1, 8, 26]))
     return f"with {name} {shape} as {model.tensors[name].kind}"
 
@@ -240,7 +246,7 @@ def _add_tensor(model: Model, draw: random.Random, _: int) -> str:
 def _change_kind(model: Model, draw: random.Random, _: int) -> str:
     name = draw.choice(list(model.tensors))
     old = model.tensors[name]
-    kinds = [k for k in _KINDS if not old.shape or old.shape[0] % block(k)[0] == 0]
+    kinds = [k for k in KINDS if not old.shape or old.shape[0] % block(k)[0] == 0]
     kind = draw.choice(kinds or [0])
     model.tensors[name] = Tensor(old.shape, kind)
     return f"{name} as {kind}"
