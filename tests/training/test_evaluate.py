@@ -14,6 +14,7 @@ import pytest
 from astrollava.errors import InvalidRequest
 from astrollava.vocabularies import GALAXY10
 from astrollava_training.data import language
+from astrollava_training.data.answers import answers
 from astrollava_training.data.facts import LABELS, Facts
 from astrollava_training.data.galaxies import read_votes
 from astrollava_training.evaluate import calibrate, embedded, similarity
@@ -44,8 +45,9 @@ class Teller:
 
     def ask(self, source: Any, question: str) -> Any:
         topic = next(topic for topic, asked in QUESTIONS.items() if asked == question)
-        answers = language._answers(self.facts_of(source), np.random.default_rng(0))
-        return SimpleNamespace(text=answers.get(topic, language.CANNOT_TELL))
+        facts = self.facts_of(source)
+        known = answers(facts, language.caption(facts, np.random.default_rng(0)))
+        return SimpleNamespace(text=known.get(topic, language.CANNOT_TELL))
 
     def describe(self, source: Any, **_: Any) -> Any:
         rng = np.random.default_rng(0)
