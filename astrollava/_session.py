@@ -130,7 +130,7 @@ class Session:
             record = self.provenance(seen, asked, sampling, _generation(completion))
             done.append(finish(text, flags, record))
 
-        return TextStream(pieces(), done)
+        return TextStream(pieces(), done, seen.thumbnail())
 
     def label_shares(self, seen: Seen, labels: Vocabulary) -> list[tuple[str, float]]:
         """Labels and their probabilities, most probable first."""

@@ -20,8 +20,10 @@ class TextStream(Generic[Result]):
     fine and frees the model for others at once.
     """
 
-    def __init__(self, pieces: Iterator[str], result: list[Result]) -> None:
+    def __init__(self, pieces: Iterator[str], result: list[Result], thumbnail: bytes) -> None:
         self._pieces = pieces
+        #: The picture the model sees, as PNG bytes: there before the first word.
+        self.thumbnail = thumbnail
         self._result: list[Result] = result
 
     def __iter__(self) -> Iterator[str]:

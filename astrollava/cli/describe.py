@@ -112,6 +112,7 @@ def _on_screen(describer: Describer, source: str, arguments: dict[str, Any]) -> 
 
     with Card(source if source != "-" else "standard input") as card:
         stream = describer.describe(parse_source(source), stream=True, **arguments)
+        card.show(stream.thumbnail)
         for piece in stream:
             card.write(piece)
         card.finish(stream.result)
