@@ -84,13 +84,13 @@ def write_card(path: Path, recipe: Recipe, figures: Mapping[str, Any], evaluatio
     figures : mapping
         As `astrollava_training.publish.publish` returns them.
     evaluation : str
-        The report's Markdown; its headings become one level deeper.
+        The report's Markdown; its headings go below the last one of the card.
     """
     seen, said, asked = recipe.vision, recipe.language, recipe.export
     exact, quantized = figures["parity_f16"], figures["parity"]
     fitted, real = figures["calibration"], figures["real"]
     deeper = "\n".join(
-        f"#{line}" if line.startswith("#") else line for line in evaluation.splitlines()
+        f"##{line}" if line.startswith("#") else line for line in evaluation.splitlines()
     )
     path.write_text(
         _CARD.format(

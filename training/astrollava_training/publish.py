@@ -25,7 +25,7 @@ LEAST_COSINE = 0.999
 """Cosine per patch between torch and llama.cpp at f16 under which a pair is not published."""
 
 LARGEST_TIE = 0.1
-"""Lead of torch's best token (nats) up to which another one in llama.cpp is a matter of rounding."""
+"""Lead of torch's best token, in nats, up to which another in llama.cpp is a matter of rounding."""
 
 
 def publish(
