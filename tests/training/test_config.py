@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("tokenizers")
+
 from astrollava_training.config import (
+    ENCODED_AT_ONCE,
     Export,
     Language,
     Recipe,
@@ -20,6 +23,9 @@ from astrollava_training.config import (
 RECIPES = Path(__file__).parents[2] / "training" / "astrollava_training" / "recipes"
 
 
+GUIDE = Path(__file__).parents[2] / "docs" / "training.md"
+
+
 def recipe(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "recipe.toml"
     path.write_text(text, encoding="utf-8")
@@ -29,6 +35,21 @@ def recipe(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_recipe_in_the_package_loads(path: Path) -> None:
     assert load_recipe(path).name == path.stem
+
+
+def test_the_recipe_in_the_guide_loads(tmp_path: Path) -> None:
+    shown = GUIDE.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    assert load_recipe(recipe(tmp_path, shown)).image_tokens == 196
+
+
+def test_the_guide_tells_the_numbers_of_the_embedded_recipe() -> None:
+    """Its table of stages would otherwise be of some recipe of the past."""
+    told, found = GUIDE.read_text(encoding="utf-8"), load_recipe(RECIPES / "embedded.toml")
+    for name in ("tower", "words", "align", "instruct"):
+        (row,) = [line for line in told.splitlines() if line.startswith(f"| `{name}` ")]
+        assert row.endswith(f" {getattr(found, name).pictures:,} |"), row
+    assert f"| {found.encoded:,} pictures" in told
+    assert f" {found.encoded // ENCODED_AT_ONCE * ENCODED_AT_ONCE:,} |" in told
 
 
 def test_all_that_a_file_says_is_in_the_recipe(tmp_path: Path) -> None:
