@@ -120,7 +120,8 @@ def _attention(ask: Inspector, arch: str) -> None:
 
 def _sliding_window(ask: Inspector, arch: str, layers: int) -> None:
     key = f"{arch}.attention.sliding_window_pattern"
-    window = ask.value(f"{arch}.attention.sliding_window", {"u32", "[u32]", "[i32]"}, None)
+    # A cache is made for it; near 2**31 the reckoning of its size overflows.
+    window = any(ask.integers(f"{arch}.attention.sliding_window", 0, 1 << 24, layers))
     pattern = ask.value(key, {"u32", "[bool]", "[u32]", "[i32]"}, None)
     if pattern is None or not window:
         return

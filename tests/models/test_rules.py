@@ -186,6 +186,10 @@ NAN = float("nan")
             "sliding window",
         ),
         (
+            text_like("gemma3", gemma3__attention__sliding_window=("u32", 2**31 - 1)),
+            "sliding_window is 2147483647",
+        ),
+        (
             text_like("qwen2vl", arch__rope__dimension_sections=("[i32]", [0, 0, 0, 0])),
             "not all zero",
         ),
