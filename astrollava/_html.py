@@ -109,14 +109,21 @@ def _css() -> str:
     return re.sub(r"/\*.*?\*/\n?", "", css, flags=re.DOTALL)
 
 
+def _cautions(result: Classification) -> Iterator[str]:
+    if result.abstained:
+        limit = f"{result.threshold:.0%}"
+        yield f"The model is not sure: {result.label} is under the threshold of {limit}."
+    if not result.calibrated:
+        yield "Not calibrated: the numbers rank the labels and mean no more."
+
+
 def _card(result: Result) -> str:
     record = result.provenance
-    words: dict[str, Any] = {"question": "", "pieces": [], "flags": (), "bars": [], "unsure": ""}
+    words: dict[str, Any] = {"question": "", "pieces": [], "flags": (), "bars": [], "cautions": ()}
     if isinstance(result, Classification):
         words["bars"] = _bars(result.probabilities)
-        if result.abstained:
-            best = f"{result.label} is under the threshold of {result.threshold:.0%}"
-            words["unsure"] = best
+        words["unsure"] = result.abstained or not result.calibrated
+        words["cautions"] = tuple(_cautions(result))
     elif isinstance(result, Description | Answer):
         words["pieces"] = list(_pieces(result.text, result.flags))
         words["flags"] = result.flags

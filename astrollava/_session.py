@@ -18,6 +18,7 @@ from astrollava.errors import ClosedError, InvalidRequest
 from astrollava.grounding import find_claims
 from astrollava.results import Answer, Description, Flag, Provenance
 from astrollava.streams import TextStream
+from astrollava.vocabularies import GALAXY10
 
 if TYPE_CHECKING:
     from astrollava.engine import Completion, Engine, ImageEmbedding, Sampling
@@ -132,13 +133,33 @@ class Session:
 
         return TextStream(pieces(), done, seen.thumbnail())
 
+    def is_calibrated(self, labels: Vocabulary) -> bool:
+        """Whether the model's file holds constants fitted for these labels and this question."""
+        return self.facts.label_temperature is not None and labels == GALAXY10
+
     def label_shares(self, seen: Seen, labels: Vocabulary) -> list[tuple[str, float]]:
-        """Labels and their probabilities, most probable first."""
+        """Return labels with their probabilities, most probable first."""
+        scores = self._scores(seen.embedding, labels)
+        if self.is_calibrated(labels):
+            shares = _softmax(scores, self.facts.label_temperature or 1.0)
+        else:
+            # How likely the words are whatever is shown would drown the picture: what a blank one
+            # gives is taken off (Zhao et al. 2021, arXiv:2102.09690), and length evened out.
+            blank = self._scores(self._blank(), labels)
+            lengths = [max(len(labels.answers[label].split()), 1) for label in labels.labels]
+            gains = [(s - b) / n for s, b, n in zip(scores, blank, lengths, strict=True)]
+            shares = _softmax(gains, 1.0)
+        return sorted(zip(labels.labels, shares, strict=True), key=lambda pair: -pair[1])
+
+    def _scores(self, embedding: ImageEmbedding, labels: Vocabulary) -> list[float]:
         prompt = self.engine.format([user_turn(labels.question, image=True)])
         answers = [_continued(prompt, labels.answers[label]) for label in labels.labels]
-        scores = [score.logprob for score in self.engine.score(prompt, [seen.embedding], answers)]
-        shares = _softmax(scores, self.facts.label_temperature or 1.0)
-        return sorted(zip(labels.labels, shares, strict=True), key=lambda pair: -pair[1])
+        return [score.logprob for score in self.engine.score(prompt, [embedding], answers)]
+
+    def _blank(self) -> ImageEmbedding:
+        import numpy as np
+
+        return self.engine.encode_image(np.zeros((*self.engine.image_size, 3), np.uint8))
 
     def provenance(
         self, seen: Seen, asked: Prompt, sampling: Sampling, generation: Mapping[str, Any]

@@ -219,11 +219,15 @@ class Describer:
     ) -> Classification:
         """Give probabilities over a set of labels.
 
-        The probability of a label is proportional to ``p(answer | image, question) ** (1 / T)``,
-        with the answer's probability under the model and the temperature T stored with it (1 where
-        there is none). For the embedded model T was fitted on held-out votes. With labels of your
-        own and other models the numbers rank the labels but are not calibrated, and a longer
-        answer is the less probable one.
+        For a label set the model was calibrated for (the embedded model: ``"galaxy10"`` with its
+        own question) a label's probability is proportional to
+        ``p(answer | image, question) ** (1 / T)`` with the temperature T in the model's file,
+        fitted on held-out votes.
+
+        For any other model, labels or question the numbers rank the labels and nothing more
+        (``calibrated`` is False): each answer's log-probability has that for a blank picture taken
+        off (Zhao et al. 2021, arXiv:2102.09690) and is divided by its number of words. The embedded
+        model was taught a few dozen words; labels outside them mean nothing to it.
 
         Parameters
         ----------
@@ -234,8 +238,8 @@ class Describer:
         question : str, optional
             Asked before the labels are scored; the vocabulary's own by default.
         threshold : float, optional
-            Abstain where the best label is less probable than this, in [0, 1]; the model's own by
-            default.
+            Abstain where the best label is less probable than this, in [0, 1]; by default the
+            model's own, where it was calibrated, and 0 elsewhere.
         **options
             Reading and rendering, as for `describe`.
 
@@ -247,13 +251,15 @@ class Describer:
         if question is not None:
             labels = vocabularies.from_labels(labels.answers, question=question, name=labels.name)
         session = self._session
-        limit = (session.facts.label_threshold or 0.0) if threshold is None else threshold
+        calibrated = session.is_calibrated(labels)
+        own = (session.facts.label_threshold or 0.0) if calibrated else 0.0
+        limit = own if threshold is None else threshold
         if not 0.0 <= limit <= 1.0:
             raise InvalidRequest(f"threshold is {threshold}", expected="a number from 0 to 1")
         making, sampling = session.options(options, accepted=(*READING, *RENDERING))
         seen = session.look(source, making)
         shares = session.label_shares(seen, labels)
-        asked = Prompt(f"vocabulary:{labels.name}", "1", labels.question)
+        asked = prompts.scoring(labels.name, labels.question, labels.answers)
         generation = {"finish_reason": "scored", "labels": len(shares)}
         return Classification(
             provenance=session.provenance(seen, asked, sampling, generation),
@@ -262,6 +268,7 @@ class Describer:
             probabilities=dict(shares),
             abstained=shares[0][1] < limit,
             threshold=limit,
+            calibrated=calibrated,
         )
 
     def check(self) -> SightReport:

@@ -74,12 +74,12 @@ class AstrollavaError(Exception):
         super().__init__(problem, expected, hint)
 
     def __str__(self) -> str:
-        parts = [self.problem.rstrip(".")]
+        parts = [self.problem]
         if self.expected:
-            parts.append(f"Expected {self.expected.rstrip('.')}")
+            parts.append(f"Expected {self.expected}")
         if self.hint:
-            parts.append(self.hint.rstrip("."))
-        return ". ".join(parts) + "."
+            parts.append(self.hint)
+        return " ".join(part if part.endswith((".", "?", "!")) else f"{part}." for part in parts)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments would otherwise be lost between processes.

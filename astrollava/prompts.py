@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from astrollava.errors import InvalidRequest
 
-__all__ = ["CLASSIFY", "DESCRIBE", "DESCRIBE_GALAXY10", "PROMPTS", "Prompt", "custom", "get"]
+__all__ = [
+    "CLASSIFY",
+    "DESCRIBE",
+    "DESCRIBE_GALAXY10",
+    "PROMPTS",
+    "Prompt",
+    "custom",
+    "get",
+    "scoring",
+]
 
 #: Hexadecimal digits of the SHA-256 that make the version of a custom prompt.
 _DIGEST_LENGTH = 12
@@ -99,6 +110,32 @@ def get(prompt_id: str) -> Prompt:
     )
 
 
+def scoring(name: str, question: str, answers: Mapping[str, str]) -> Prompt:
+    """Return the record of a question whose answers are scored, not generated.
+
+    Parameters
+    ----------
+    name : str
+        Name of the label set.
+    question : str
+        The words the model reads.
+    answers : mapping of str to str
+        Label -> the answer scored for it.
+
+    Returns
+    -------
+    Prompt
+        With the id ``"labels:<name>"`` and a version derived from question, labels and answers.
+    """
+    asked = json.dumps([question, *answers.items()])
+    return Prompt(f"labels:{name}", f"sha256-{_digest(asked)}", question)
+
+
+def _digest(text: str) -> str:
+    # "surrogatepass": a lone surrogate is a legal str and must hash, not raise here.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
+
+
 def custom(text: str) -> Prompt:
     """Return a prompt with a text of the user's own.
 
@@ -136,6 +173,4 @@ def custom(text: str) -> Prompt:
             expected="a text with at least one visible character",
             hint="Leave the prompt out to get a description",
         )
-    # "surrogatepass": a lone surrogate is a legal str and must hash, not raise here.
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return Prompt("custom", f"sha256-{digest[:_DIGEST_LENGTH]}", text)
+    return Prompt("custom", f"sha256-{_digest(text)}", text)

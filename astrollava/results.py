@@ -214,6 +214,10 @@ class Description(_Result):
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        # The words, as a list of results is read; `to_dict` has the rest.
+        return f"<{type(self).__name__} {self.text!r}>"
+
 
 @dataclass(frozen=True)
 class Answer(_Result):
@@ -239,6 +243,10 @@ class Answer(_Result):
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        # The words, as a list of results is read; `to_dict` has the rest.
+        return f"<{type(self).__name__} {self.text!r}>"
+
 
 @dataclass(frozen=True)
 class Classification(_Result):
@@ -254,12 +262,16 @@ class Classification(_Result):
         True where the highest probability is under `threshold`: the model does not know.
     threshold : float
         The probability under which the model abstains, in [0, 1].
+    calibrated : bool
+        Whether the probabilities were fitted to real votes for this model and label set. Where they
+        were not, they rank the labels and nothing more.
     """
 
     vocabulary: str = ""
     probabilities: Mapping[str, float] = field(default_factory=dict)
     abstained: bool = False
     threshold: float = 0.0
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
@@ -272,6 +284,7 @@ class Classification(_Result):
         object.__setattr__(self, "probabilities", _Record(plain))
         object.__setattr__(self, "abstained", bool(self.abstained))
         object.__setattr__(self, "threshold", float(self.threshold))
+        object.__setattr__(self, "calibrated", bool(self.calibrated))
 
     @property
     def label(self) -> str:
@@ -284,5 +297,12 @@ class Classification(_Result):
         return self.probabilities[self.label]
 
     def __str__(self) -> str:
-        note = " (unsure)" if self.abstained else ""
-        return f"{self.label} ({self.probability:.0%}){note}"
+        notes = [f"{self.probability:.0%}"]
+        if self.abstained:
+            notes.append("unsure")
+        if not self.calibrated:
+            notes.append("not calibrated")
+        return f"{self.label} ({', '.join(notes)})"
+
+    def __repr__(self) -> str:
+        return f"<Classification {self}>"

@@ -182,6 +182,38 @@ def test_the_threshold_decides_whether_the_model_abstains(describer: Describer) 
         describer.classify(sky(), labels, threshold=2.0)
 
 
+def test_labels_nobody_calibrated_say_so_and_do_not_drown_the_picture(
+    describer: Describer,
+) -> None:
+    """Guards against wordy habits of the model passing for sight, and a threshold of other labels."""
+    found = describer.classify(np.zeros((40, 40, 3), np.uint8), ["a spiral", "an elliptical"])
+    assert not found.calibrated
+    assert "not calibrated" in str(found)
+    assert found.threshold == 0.0
+    # On the blank picture itself nothing speaks for either label.
+    assert found.probability == pytest.approx(0.5, abs=1e-6)
+
+
+def test_what_was_asked_of_labels_can_be_told_from_the_record(describer: Describer) -> None:
+    """Guards against two different questions with the same id and version."""
+    asked = [
+        describer.classify(sky(), ["spiral", "smooth"]),
+        describer.classify(sky(), ["spiral", "round"]),
+        describer.classify(sky(), ["spiral", "smooth"], question="Which?"),
+    ]
+    versions = {(r.provenance.prompt["id"], r.provenance.prompt["version"]) for r in asked}
+    assert len(versions) == 3
+
+
+def test_the_embedded_model_is_calibrated_for_its_own_labels_only() -> None:
+    """Guards against fitted constants lent to labels they were never fitted to."""
+    with Describer() as describer:
+        assert describer.classify(sky()).calibrated
+        assert describer.classify(sky()).threshold > 0
+        assert not describer.classify(sky(), question="What do you see?").calibrated
+        assert describer.check().passed
+
+
 def test_claims_no_picture_supports_are_flagged(tmp_path: Path) -> None:
     """Guards against the flags being lost between grounding and the result."""
     says = tuple(byte_token(byte) for byte in b"5 kpc")

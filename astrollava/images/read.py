@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from astrollava.errors import (
+    AstrollavaError,
     CorruptImage,
     ImageError,
     ImageNotFound,
@@ -164,7 +165,7 @@ def _read_path(source: str | os.PathLike[str], request: Request) -> SkyImage:
             if size <= _HASHED_WHOLE:
                 return _read_data(file.read(), request, known, what=what)
             return _read_open(file, request, {**known, "bytes": size}, what=what)
-    except ImageError:
+    except AstrollavaError:
         raise
     except (PermissionError, ValueError) as error:
         raise ImageError(f"{what} cannot be opened: {error}", expected="a readable file") from error
