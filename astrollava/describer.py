@@ -74,8 +74,11 @@ class Describer:
     ) -> None:
         from astrollava import models
         from astrollava.engine import Engine
+        from astrollava.models import gguf
 
         files = models.resolve(model, mmproj)
+        # llama.cpp aborts the process on what a file may say: it sees only what passed here.
+        gguf.check_pair(gguf.read_header(files.text), gguf.read_header(files.mmproj))
         facts = models.facts(files)
         engine = Engine(
             files.text,

@@ -16,7 +16,13 @@ from PIL import Image
 
 from astrollava import Describer
 from astrollava.engine.vision import Projector
-from astrollava.errors import ClosedError, ImageNotFound, InvalidRequest, ModelNotFound
+from astrollava.errors import (
+    ClosedError,
+    ImageNotFound,
+    InvalidModelFile,
+    InvalidRequest,
+    ModelNotFound,
+)
 from astrollava.images import read
 from astrollava.vocabularies import GALAXY10
 from tiny_pair import TinyPair, byte_token, write_pair
@@ -185,7 +191,7 @@ def test_the_threshold_decides_whether_the_model_abstains(describer: Describer) 
 def test_labels_nobody_calibrated_say_so_and_do_not_drown_the_picture(
     describer: Describer,
 ) -> None:
-    """Guards against wordy habits of the model passing for sight, and a threshold of other labels."""
+    """Guards against wordy habits passing for sight, and a threshold fitted to other labels."""
     found = describer.classify(np.zeros((40, 40, 3), np.uint8), ["a spiral", "an elliptical"])
     assert not found.calibrated
     assert "not calibrated" in str(found)
@@ -258,6 +264,19 @@ def test_bad_input_leaves_the_describer_usable(describer: Describer) -> None:
     with pytest.raises(ImageNotFound):
         describer.describe("no-such.fits")
     assert describer.describe(sky(), max_tokens=4).text
+
+
+def test_a_file_llama_cpp_would_die_of_never_reaches_it(pair: tuple[Path, Path]) -> None:
+    """Guards against a header check that exists but is not asked: zero heads abort llama.cpp."""
+    for broken, role in ((pair[0], "text"), (pair[1], "mmproj")):
+        data = bytearray(broken.read_bytes())
+        at = data.index(b"attention.head_count") + len(b"attention.head_count") + 4
+        data[at : at + 4] = bytes(4)
+        other = broken.parent / f"broken-{role}.gguf"
+        other.write_bytes(data)
+        files = (other, pair[1]) if role == "text" else (pair[0], other)
+        with pytest.raises(InvalidModelFile, match="head_count"):
+            Describer(files[0], mmproj=files[1])
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_labels_are_ranked_whatever_order_they_came_in() -> None:
     assert list(result.probabilities) == ["b", "a", "c"]
     assert (result.label, result.probability) == ("b", 0.5)
     assert str(result) == "b (50%, not calibrated)"
-    assert str(dataclasses.replace(result, abstained=True)) == "b (50%) (unsure)"
+    assert str(dataclasses.replace(result, abstained=True)) == "b (50%, unsure, not calibrated)"
     assert result.abstained is False
 
 
