@@ -28,8 +28,8 @@ from astrollava.cli._options import (
     parse_source,
     sampling_arguments,
 )
+from astrollava.cli._sources import write_json
 from astrollava.cli._terminal import is_interactive, say
-from astrollava.cli.describe import write_json
 
 if TYPE_CHECKING:
     from astrollava.describer import Describer

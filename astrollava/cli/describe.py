@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from astrollava.cli._failures import exit_code, report
 from astrollava.cli._flags import note_flags
 from astrollava.cli._options import (
     Bands,
@@ -31,14 +28,15 @@ from astrollava.cli._options import (
     parse_source,
     sampling_arguments,
 )
+from astrollava.cli._sources import one_by_one, write_json
 from astrollava.cli._terminal import clean_line, is_interactive, say
-from astrollava.errors import GenerationError, ImageError, InvalidRequest
+from astrollava.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from astrollava.describer import Describer
     from astrollava.results import Description
 
-__all__ = ["describe", "error_record", "write_json", "write_page"]
+__all__ = ["describe"]
 
 
 def describe(
@@ -75,36 +73,36 @@ def describe(
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     if prompt is not None:
         arguments["prompt"] = prompt
+    if html is not None:
+        _check_writable(html)
     on_screen = not as_json and is_interactive()
     if on_screen:
         say("")
     results: list[Description] = []
-    codes: list[int] = []
+
+    def describe_one(number: int, source: str) -> None:
+        if on_screen:
+            result = _on_screen(describer, source, arguments)
+        else:
+            result = describer.describe(parse_source(source), **arguments)
+            if as_json:
+                write_json({"source": source, **result.to_dict()})
+            else:
+                if len(sources) > 1:
+                    say(("\n" if number else "") + clean_line(source))
+                say(result.text)
+                note_flags(result)
+        results.append(result)
+
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
-        for number, source in enumerate(sources):
-            try:
-                if on_screen:
-                    result = _on_screen(describer, source, arguments)
-                else:
-                    result = describer.describe(parse_source(source), **arguments)
-                    if as_json:
-                        write_json({"source": source, **result.to_dict()})
-                    else:
-                        if len(sources) > 1:
-                            say(("\n" if number else "") + clean_line(source))
-                        say(result.text)
-                        note_flags(result)
-            except (ImageError, GenerationError) as error:
-                report(error, source=source)
-                codes.append(exit_code(error))
-                if as_json:
-                    write_json({"source": source, "error": error_record(error)})
-                continue
-            results.append(result)
-    if html is not None and results:
-        write_page(html, results)
-    if codes:
-        raise typer.Exit(codes[0])
+        try:
+            failed = one_by_one(sources, describe_one, as_json=as_json)
+        finally:
+            # After a Ctrl-C too: what was made until then may have taken hours.
+            if html is not None and results:
+                _write_page(html, results)
+    if failed:
+        raise typer.Exit(failed)
 
 
 def _on_screen(describer: Describer, source: str, arguments: dict[str, Any]) -> Description:
@@ -119,34 +117,28 @@ def _on_screen(describer: Describer, source: str, arguments: dict[str, Any]) -> 
     return stream.result
 
 
-def error_record(error: ImageError | GenerationError) -> dict[str, str]:
-    """Return `error` as it stands in the JSON of a source that failed."""
-    return {"type": type(error).__name__, "message": str(error)}
+def _check_writable(path: Path) -> None:
+    """Raise now what writing would raise when all the work is done."""
+    new = not path.exists()
+    try:
+        with path.open("ab"):
+            pass
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
-def write_json(record: dict[str, Any]) -> None:
-    """Write one JSON object on one line of standard output.
-
-    Everything but ASCII is escaped, so that no character can drive a terminal and no encoding
-    can refuse it.
-    """
-    sys.stdout.write(json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n")
-    sys.stdout.flush()
-
-
-def write_page(path: Path, results: list[Description]) -> None:
-    """Write a page with a card for each of `results`.
-
-    Raises
-    ------
-    InvalidRequest
-        If the file cannot be written.
-    """
+def _write_page(path: Path, results: list[Description]) -> None:
     from astrollava._html import page
 
     try:
         path.write_text(page(results), encoding="utf-8")
     except OSError as error:
-        raise InvalidRequest(
-            f"{str(path)!r} cannot be written: {error.strerror}", hint="Give another --html FILE"
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> InvalidRequest:
+    return InvalidRequest(
+        f"{str(path)!r} cannot be written: {error.strerror}", hint="Give another --html FILE"
+    )

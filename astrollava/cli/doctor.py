@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from astrollava.cli._options import Json, Mmproj, Model
+from astrollava.cli._sources import write_json
 from astrollava.cli._terminal import clean_line, is_interactive
-from astrollava.cli.describe import write_json
 from astrollava.cli.picture import picture_protocol
 
 if TYPE_CHECKING:

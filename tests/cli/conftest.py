@@ -79,6 +79,21 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A FITS file that knows where it is: 64 pixels of one arcsecond around 150, +2 degrees."""
+    path = tmp_path_factory.mktemp("sky") / "sky.fits"
+    hdu = fits.PrimaryHDU(np.random.default_rng(1).random((64, 64), np.float32))
+    for axis, kind, value, step in ((1, "RA---TAN", 150.0, -1), (2, "DEC--TAN", 2.0, 1)):
+        hdu.header[f"CTYPE{axis}"] = kind
+        hdu.header[f"CRVAL{axis}"] = value
+        hdu.header[f"CRPIX{axis}"] = 32.5
+        hdu.header[f"CDELT{axis}"] = step / 3600
+        hdu.header[f"CUNIT{axis}"] = "deg"
+    hdu.writeto(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def unusable(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Files that hold no image: name -> path."""
     folder = tmp_path_factory.mktemp("unusable")

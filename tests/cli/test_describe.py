@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +108,21 @@ def test_one_bad_source_does_not_stop_the_others(
     assert good["text"]
     assert "error" not in good
     assert done.stderr.count("error") >= 2
+
+
+def test_a_source_an_option_does_not_suit_does_not_stop_the_others(
+    run: Run, picture: Path, sky: Path, speaker: list[str]
+) -> None:
+    """A cutout on the sky is possible in one image and not in the next: that is the image's."""
+    options = ["--cutout", "150d,2d,10arcsec", "--json", *speaker]
+    done = run("describe", picture, "-", sky, *options, stdin=picture.read_bytes())
+    assert done.returncode == 2
+    named, piped, good = records(done)
+    assert (named["source"], piped["source"]) == (str(picture), "-")
+    assert named["error"]["type"] == piped["error"]["type"] == "InvalidRequest"
+    assert "WCS" in piped["error"]["message"]
+    assert good["text"]
+    assert good["source"] == str(sky)
 
 
 @pytest.mark.parametrize(
@@ -220,6 +237,43 @@ def test_a_page_that_cannot_be_written_is_exit_code_2(
     done = run("describe", picture, *speaker, "--html", tmp_path / "no" / "out.html")
     assert done.returncode == 2
     assert "--html" in done.stderr
+
+
+def test_a_page_that_cannot_be_written_costs_no_time(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    """Said after a night of descriptions, they would be lost; so before the model is looked for."""
+    missing = tmp_path / "no.gguf"
+    done = run("describe", picture, "--model", missing, "--html", tmp_path / "no" / "out.html")
+    assert (done.returncode, done.stdout) == (2, "")
+    # The look leaves nothing behind, and what was there as it was.
+    page = tmp_path / "out.html"
+    assert run("describe", picture, "--model", missing, "--html", page).returncode == 3
+    assert not page.exists()
+    page.write_text("of yesterday")
+    assert run("describe", picture, "--model", missing, "--html", page).returncode == 3
+    assert page.read_text() == "of yesterday"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_a_page_holds_what_was_made_until_ctrl_c(
+    picture: Path, babbler: list[str], tmp_path: Path
+) -> None:
+    """Hours of descriptions must not be lost because the last ones are not waited for."""
+    page = tmp_path / "out.html"
+    arguments = ["describe", *[picture] * 1500, *babbler, "--max-tokens", "30", "--html", page]
+    with subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert str(picture).encode() in process.stdout.readline()
+        # The name of the second source comes when the first is described.
+        while str(picture).encode() not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "data:image/png;base64," in page.read_text(encoding="utf-8")
 
 
 def test_ask_answers(run: Run, picture: Path, speaker: list[str]) -> None:

@@ -1,0 +1,55 @@
+"""The sources of a command, one after the other, and the JSON line of each."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from astrollava.cli._failures import exit_code, report
+from astrollava.errors import AstrollavaError, GenerationError, ImageError, InvalidRequest
+
+__all__ = ["one_by_one", "write_json"]
+
+
+def one_by_one(sources: Sequence[str], work: Callable[[int, str], None], *, as_json: bool) -> int:
+    """Do `work` on the number and name of each source; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    sources : sequence of str
+    work : callable
+    as_json : bool
+        Whether a failure is a JSON line too, besides the message on standard error.
+
+    Returns
+    -------
+    int
+        The exit code of the first failure, or 0.
+    """
+    codes = []
+    for number, source in enumerate(sources):
+        try:
+            work(number, source)
+        # An invalid request too: whether, say, a cutout is possible depends on the source.
+        except (ImageError, GenerationError, InvalidRequest) as error:
+            report(error, source=source)
+            codes.append(exit_code(error))
+            if as_json:
+                write_json({"source": source, "error": _error_record(error)})
+    return codes[0] if codes else 0
+
+
+def _error_record(error: AstrollavaError) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": str(error)}
+
+
+def write_json(record: dict[str, Any]) -> None:
+    """Write one JSON object on one line of standard output.
+
+    Everything but ASCII is escaped, so that no character can drive a terminal and no encoding
+    can refuse it.
+    """
+    sys.stdout.write(json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n")
+    sys.stdout.flush()
