@@ -11,6 +11,7 @@ from astrollava import __version__
 from astrollava.cli._failures import guarded, settings
 from astrollava.cli.ask import ask
 from astrollava.cli.chat import chat
+from astrollava.cli.classify import classify
 from astrollava.cli.demo import demo
 from astrollava.cli.describe import describe
 from astrollava.cli.doctor import doctor
@@ -71,5 +72,5 @@ def _before_any_command(
         _log_to_stderr()
 
 
-for command in (describe, ask, chat, demo, doctor):
+for command in (describe, ask, chat, classify, demo, doctor):
     app.command()(guarded(command))

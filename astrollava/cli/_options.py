@@ -25,6 +25,7 @@ __all__ = [
     "Model",
     "Seed",
     "Source",
+    "Sources",
     "Stretch",
     "Temperature",
     "Threads",
@@ -43,6 +44,10 @@ _MODEL = "The model"
 
 Source = Annotated[
     str, typer.Argument(metavar="SRC", help="A FITS file or a picture; - reads standard input.")
+]
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SRC...", help="FITS files or pictures; - reads standard input."),
 ]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Write one JSON object a line.")]
 

@@ -20,6 +20,7 @@ from astrollava.cli._options import (
     Mmproj,
     Model,
     Seed,
+    Sources,
     Stretch,
     Temperature,
     Threads,
@@ -40,10 +41,7 @@ __all__ = ["describe"]
 
 
 def describe(
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SRC...", help="FITS files or pictures; - reads standard input."),
-    ],
+    sources: Sources,
     as_json: Json = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a page with the pictures.")
