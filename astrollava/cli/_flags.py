@@ -1,4 +1,4 @@
-"""What a result claims that a picture cannot support, in words."""
+"""What to know about a result: claims a picture cannot support, an end that came too soon."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from astrollava.cli._terminal import clean_line
 if TYPE_CHECKING:
     from astrollava.results import Answer, Description
 
-__all__ = ["flag_lines", "note_flags"]
+__all__ = ["flag_lines", "note_cut", "note_flags"]
+
+_CUT = {"length": "stopped at --max-tokens", "context": "stopped at the end of the context"}
 
 
 def flag_lines(result: Description | Answer) -> list[tuple[str, str, str]]:
@@ -25,3 +27,9 @@ def note_flags(result: Description | Answer) -> None:
     """Say on standard error what `result` claims that a picture cannot support."""
     for kind, words, reason in flag_lines(result):
         sys.stderr.write(f"note   {kind} “{words}”: {reason}\n")
+
+
+def note_cut(result: Description | Answer, *, indent: int = 0) -> None:
+    """Say on standard error if `result` ends because there was no room for more."""
+    if reason := _CUT.get(result.provenance.generation.get("finish_reason", "")):
+        sys.stderr.write(f"{' ' * indent}note   {reason}\n")

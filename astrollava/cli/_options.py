@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from astrollava.errors import InvalidRequest
+from astrollava.errors import EmptyImage, InvalidRequest
 
 if TYPE_CHECKING:
     from astrollava.describer import Describer
@@ -132,7 +132,12 @@ def parse_source(source: str) -> str | bytes:
         return source
     import sys
 
-    return sys.stdin.buffer.read()
+    piped = sys.stdin.buffer.read()
+    if not piped:
+        raise EmptyImage(
+            "standard input is empty", hint="Send an image: astrollava describe - < cutout.fits"
+        )
+    return piped
 
 
 def parse_hdu(hdu: str | None) -> int | str | None:

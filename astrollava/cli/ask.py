@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from astrollava.cli._flags import note_flags
+from astrollava.cli._flags import note_cut, note_flags
 from astrollava.cli._options import (
     Bands,
     Combine,
@@ -30,9 +30,11 @@ from astrollava.cli._options import (
 )
 from astrollava.cli._sources import write_json
 from astrollava.cli._terminal import is_interactive, say
+from astrollava.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from astrollava.describer import Describer
+    from astrollava.results import Answer
 
 __all__ = ["ask"]
 
@@ -56,6 +58,11 @@ def ask(
     threads: Threads = None,
 ) -> None:
     """Ask a question about an image."""
+    if not question.strip():
+        raise InvalidRequest(
+            "the question is empty",
+            hint="Write it after the image: astrollava ask cutout.fits 'Is there a bar?'",
+        )
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
@@ -63,14 +70,17 @@ def ask(
             answer = describer.ask(parse_source(source), question, **arguments)
             write_json({"source": source, **answer.to_dict()})
         elif is_interactive():
-            _on_screen(describer, source, question, arguments)
+            note_cut(_on_screen(describer, source, question, arguments), indent=2)
         else:
             answer = describer.ask(parse_source(source), question, **arguments)
             say(answer.text)
             note_flags(answer)
+            note_cut(answer)
 
 
-def _on_screen(describer: Describer, source: str, question: str, arguments: dict[str, Any]) -> None:
+def _on_screen(
+    describer: Describer, source: str, question: str, arguments: dict[str, Any]
+) -> Answer:
     from astrollava.cli._card import Card
 
     say("")
@@ -81,3 +91,4 @@ def _on_screen(describer: Describer, source: str, question: str, arguments: dict
         for piece in stream:
             card.write(piece)
         card.finish(stream.result)
+    return stream.result

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
 
 from astrollava.cli._failures import exit_code, report
-from astrollava.cli._flags import flag_lines, note_flags
+from astrollava.cli._flags import flag_lines, note_cut, note_flags
 from astrollava.cli._options import (
     Bands,
     Combine,
@@ -32,7 +33,7 @@ from astrollava.cli._options import (
 )
 from astrollava.cli._terminal import clean_line, is_interactive
 from astrollava.cli._wrap import StreamWrapper
-from astrollava.errors import GenerationError, InvalidRequest
+from astrollava.errors import ContextTooLong, GenerationError, InvalidRequest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["chat"]
 
 _LEAVE = {"/quit", "/exit", "/q"}
-_HELP = "Type a question. /quit or Ctrl-D leaves, Ctrl-C stops an answer."
+_NEW = "/new"
+_HELP = "Type a question. /new starts again, /quit or Ctrl-D leaves, Ctrl-C stops an answer."
 
 
 def chat(
@@ -73,29 +75,38 @@ def chat(
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
-        conversation = describer.chat(source, **arguments)
+
+        def start() -> Conversation:
+            return describer.chat(source, **arguments)
+
         if sys.stdin.isatty() and sys.stdout.isatty():
-            _talk(conversation, source)
+            _talk(start, source)
         else:
-            _answer_lines(conversation)
+            _answer_lines(start)
 
 
-def _answer_lines(conversation: Conversation) -> None:
+def _answer_lines(start: Callable[[], Conversation]) -> None:
+    conversation = start()
     for line in sys.stdin:
         question = line.strip()
         if question in _LEAVE:
             break
-        if question:
-            note_flags(_answer(conversation, question, indent=0, width=0))
+        if question == _NEW:
+            conversation = start()
+        elif question:
+            answer = _answer(conversation, question, indent=0, width=0)
+            note_flags(answer)
+            note_cut(answer)
 
 
-def _talk(conversation: Conversation, source: str) -> None:
+def _talk(start: Callable[[], Conversation], source: str) -> None:
     from astrollava.cli._console import console
 
     out = console()
     # Gives `input` a history and line editing; Windows has its own.
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401
+    conversation = start()
     _show_picture(out, conversation, source)
     failed = 0
     interrupted = False
@@ -115,7 +126,10 @@ def _talk(conversation: Conversation, source: str) -> None:
         interrupted = False
         if question in _LEAVE:
             break
-        if question.startswith("/"):
+        if question == _NEW:
+            conversation = start()
+            out.print("  (a new conversation)\n", style="dim")
+        elif question.startswith("/"):
             out.print(f"  {_HELP}", style="dim")
         elif question:
             failed = _try_to_answer(out, conversation, question)
@@ -136,6 +150,7 @@ def _try_to_answer(out: Console, conversation: Conversation, question: str) -> i
         return exit_code(error)
     for kind, words, reason in flag_lines(answer):
         out.print(f"\n  ⚑ {kind} “{words}”: {reason}", style="yellow")
+    note_cut(answer, indent=2)
     out.print()
     return 0
 
@@ -146,9 +161,16 @@ def _answer(conversation: Conversation, question: str, *, indent: int, width: in
         sys.stdout.flush()
 
     wrapper = StreamWrapper(write, width=width, indent=indent)
-    stream = conversation.ask(question, stream=True)
-    for piece in stream:
-        wrapper.feed(piece)
+    try:
+        stream = conversation.ask(question, stream=True)
+        for piece in stream:
+            wrapper.feed(piece)
+    except ContextTooLong as error:
+        if not conversation.turns:
+            raise
+        raise ContextTooLong(
+            "the conversation is too long for the model", hint=f"{_NEW} starts again"
+        ) from error
     wrapper.close()
     return stream.result
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from astrollava.cli._flags import note_flags
+from astrollava.cli._flags import note_cut, note_flags
 from astrollava.cli._options import (
     Bands,
     Combine,
@@ -90,6 +90,8 @@ def describe(
                     say(("\n" if number else "") + clean_line(source))
                 say(result.text)
                 note_flags(result)
+        if not as_json:
+            note_cut(result, indent=2 if on_screen else 0)
         results.append(result)
 
     with open_describer(model, mmproj, gpu_layers, threads) as describer:

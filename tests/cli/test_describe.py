@@ -64,6 +64,24 @@ def test_standard_input_is_a_source(run: Run, picture: Path, speaker: list[str])
     assert record["provenance"]["source"]["kind"] in {"bytes", "picture"}
 
 
+def test_an_empty_standard_input_is_called_so(run: Run, speaker: list[str]) -> None:
+    """Behind a pipe whose first program failed, "no image format" sends one to the wrong place."""
+    done = run("describe", "-", *speaker)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "standard input is empty" in done.stderr
+
+
+def test_an_answer_cut_short_says_so(run: Run, picture: Path, babbler: list[str]) -> None:
+    """Half a sentence otherwise looks like all the model had to say."""
+    for words in (["describe", picture], ["ask", picture, "What is it?"]):
+        done = run(*words, *babbler, "--max-tokens", "3")
+        assert (done.returncode, done.stderr) == (0, "note   stopped at --max-tokens\n")
+        quiet = run(*words, *babbler, "--max-tokens", "3", "--json")
+        assert quiet.stderr == ""
+        (record,) = records(quiet)
+        assert record["provenance"]["generation"]["finish_reason"] == "length"
+
+
 def test_options_reach_the_image_and_the_answer(run: Run, image: Path, babbler: list[str]) -> None:
     """An option that is parsed and dropped would change nothing, and nobody would notice."""
     done = run(
@@ -283,6 +301,12 @@ def test_ask_answers(run: Run, picture: Path, speaker: list[str]) -> None:
     assert record["type"] == "Answer"
     assert record["question"] == "Is there a bar?"
     assert record["source"] == str(picture)
+
+
+def test_an_empty_question_is_called_so(run: Run, picture: Path, tmp_path: Path) -> None:
+    done = run("ask", picture, " ", "--model", tmp_path / "no.gguf")
+    assert done.returncode == 2
+    assert "the question is empty" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["describe", "--help"]])

@@ -168,6 +168,45 @@ def test_a_conversation_beyond_the_context_is_an_error_not_the_end(
         assert terminal.end() == 4
 
 
+def test_a_conversation_that_grew_too_long_starts_again(picture: Path, speaker: list[str]) -> None:
+    """A count of tokens in "the prompt" says nothing to who asked a short question."""
+    long = "word " * 60 + "\n"
+    done = subprocess.run(
+        command("chat", picture, *speaker),
+        input=long * 20,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+    )
+    assert done.returncode == 4
+    assert "the conversation is too long for the model" in done.stderr
+    assert "/new" in done.stderr
+    answered = done.stdout.count("A disk")
+    assert 1 <= answered < 20
+    with_new = subprocess.run(
+        command("chat", picture, *speaker),
+        input=(long + "/new\n") * (answered + 2),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+    )
+    assert (with_new.returncode, with_new.stderr) == (0, "")
+    assert with_new.stdout.count("A disk") == answered + 2
+
+
+def test_new_forgets_what_was_said(picture: Path, speaker: list[str]) -> None:
+    with Terminal("chat", picture, *speaker) as terminal:
+        terminal.expect(PROMPT)
+        terminal.type("/new\r")
+        assert "a new conversation" in words(terminal.expect(PROMPT))
+        terminal.type("What is this?\r")
+        assert "A disk" in words(terminal.expect(PROMPT))
+        terminal.type("/quit\r")
+        assert terminal.end() == 0
+
+
 # Before our first line runs, the interpreter itself answers; nothing can be done about it.
 START = "from astrollava.cli import main; print('up', flush=True); main()"
 
