@@ -32,6 +32,24 @@ def test_this_environment_is_fine() -> None:
     assert all(check.status == "ok" for check in check_extras())
 
 
+def test_a_missing_extra_is_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of packages and a command would read as a fault to mend."""
+    from importlib import metadata
+
+    real = metadata.version
+
+    def without_torch(name: str) -> str:
+        if name == "torch":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", without_torch)
+    (training,) = [check for check in check_extras() if check.detail.startswith("training")]
+    assert training.status == "ok"
+    assert training.detail == "training is not installed (optional)"
+    assert training.advice == ""
+
+
 def test_an_unsupported_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """The binding drifts between patch releases: the doctor must see the wrong one."""
     from importlib import metadata
