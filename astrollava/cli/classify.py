@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -27,9 +27,6 @@ from astrollava.cli._options import (
 from astrollava.cli._sources import one_by_one, write_json
 from astrollava.cli._terminal import clean_line, is_interactive, say
 from astrollava.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from astrollava.vocabularies import Vocabulary
 
 __all__ = ["classify"]
 
@@ -85,14 +82,11 @@ def classify(
         raise typer.Exit(failed)
 
 
-def _vocabulary(labels: str | None, name: str | None) -> Vocabulary:
-    """Look it up before the model is loaded: a wrong label is no matter of the source."""
-    from astrollava import vocabularies
-
+def _vocabulary(labels: str | None, name: str | None) -> str | list[str]:
     if labels is None:
-        return vocabularies.get(name or "galaxy10")
+        return "galaxy10" if name is None else name
     if name is not None:
         raise InvalidRequest(
             "--labels and --vocabulary are both given", hint="Give one of them: both are labels"
         )
-    return vocabularies.get([label.strip() for label in labels.split(",")])
+    return [label.strip() for label in labels.split(",")]
