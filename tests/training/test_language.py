@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astrollava.errors import InvalidRequest
@@ -145,6 +145,7 @@ def supported(facts: Facts) -> dict[str, set[str]]:
     return allowed
 
 
+@settings(max_examples=400)
 @given(facts=any_facts(), seed=SEEDS)
 def test_nothing_is_said_beyond_the_votes(facts: Facts, seed: int) -> None:
     """No bar below half of the voters, no number of arms nobody agreed on, and so on."""
