@@ -137,8 +137,8 @@ class Session:
         """Whether the model's file holds constants fitted for these labels and this question."""
         return self.facts.label_temperature is not None and labels == GALAXY10
 
-    def label_shares(self, seen: Seen, labels: Vocabulary) -> list[tuple[str, float]]:
-        """Return labels with their probabilities, most probable first."""
+    def label_shares(self, seen: Seen, labels: Vocabulary) -> dict[str, float]:
+        """Return the probability of each label; they add up to one."""
         scores = self._scores(seen.embedding, labels)
         if self.is_calibrated(labels):
             shares = _softmax(scores, self.facts.label_temperature or 1.0)
@@ -149,7 +149,7 @@ class Session:
             lengths = [max(len(labels.answers[label].split()), 1) for label in labels.labels]
             gains = [(s - b) / n for s, b, n in zip(scores, blank, lengths, strict=True)]
             shares = _softmax(gains, 1.0)
-        return sorted(zip(labels.labels, shares, strict=True), key=lambda pair: -pair[1])
+        return dict(zip(labels.labels, shares, strict=True))
 
     def _scores(self, embedding: ImageEmbedding, labels: Vocabulary) -> list[float]:
         prompt = self.engine.format([user_turn(labels.question, image=True)])

@@ -268,8 +268,8 @@ class Describer:
             provenance=session.provenance(seen, asked, sampling, generation),
             thumbnail=seen.thumbnail(),
             vocabulary=labels.name,
-            probabilities=dict(shares),
-            abstained=shares[0][1] < limit,
+            probabilities=shares,
+            abstained=max(shares.values()) < limit,
             threshold=limit,
             calibrated=calibrated,
         )

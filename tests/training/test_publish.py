@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -105,6 +106,29 @@ def test_a_pair_that_is_not_the_model_reaches_nobody(
     _, model, tokenizer = tiny_run
     monkeypatch.setattr(publishing, "LEAST_COSINE", 1.01)
     with pytest.raises(ModelError, match="the exported pair is not the model"):
+        publish(model, tokenizer, RECIPE, tiny_votes, tmp_path / "out", proved_on=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pair_that_says_something_else_reaches_nobody(
+    tiny_run: tuple[Path, Any, Any],
+    tiny_votes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Equal embeddings prove nothing about the language model: here its head was turned over."""
+    _, model, tokenizer = tiny_run
+    real = publishing.export
+
+    def spoilt(given: Any, *arguments: Any, **options: Any) -> Any:
+        other = copy.deepcopy(given)
+        other.lm_head.weight.data.neg_()
+        return real(other, *arguments, **options)
+
+    monkeypatch.setattr(publishing, "export", spoilt)
+    # A model this little trained is never sure of its words: no lead is small enough to excuse.
+    monkeypatch.setattr(publishing, "LARGEST_TIE", 0.0)
+    with pytest.raises(ModelError, match="same greedy text 0%"):
         publish(model, tokenizer, RECIPE, tiny_votes, tmp_path / "out", proved_on=1)
     assert not (tmp_path / "out").exists()
 
