@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "selfcheck": {"describer", "images", "results"},
     "doctor": {"describer", "engine", "errors", "models"},
-    "cli": {"_html", "describer", "doctor", "errors", "images", "results"},
+    "cli": {"_html", "describer", "doctor", "errors", "images", "models", "results"},
     "__main__": {"cli"},
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from astrollava.cli.classify import classify
 from astrollava.cli.demo import demo
 from astrollava.cli.describe import describe
 from astrollava.cli.doctor import doctor
+from astrollava.cli.models import app as models
 
 __all__ = ["app"]
 
@@ -74,3 +75,4 @@ def _before_any_command(
 
 for command in (describe, ask, chat, classify, demo, doctor):
     app.command()(guarded(command))
+app.add_typer(models)

@@ -1,0 +1,31 @@
+"""``astrollava models``: which models there are, and what can be done with their files.
+
+A command is a function in a module of its own here; `COMMANDS` says in which order they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import typer
+
+from astrollava.cli._failures import guarded
+from astrollava.cli.models.list import list_models
+
+__all__ = ["COMMANDS", "app"]
+
+#: Name on the command line -> the function behind it.
+COMMANDS: Final[dict[str, Callable[..., None]]] = {
+    "list": list_models,
+}
+
+app = typer.Typer(
+    name="models",
+    help="List, fetch, check, convert and repair models.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _name, _command in COMMANDS.items():
+    app.command(_name)(guarded(_command))
