@@ -16,6 +16,9 @@
     │   ├── ModelNotFound (FileNotFoundError)   no such name or file
     │   ├── InvalidModelFile                    corrupt, foreign or out-of-bounds GGUF
     │   ├── ProjectorMismatch                   an mmproj made for another language model
+    │   ├── InvalidCheckpoint                   a damaged, foreign or hostile checkpoint
+    │   ├── UnsupportedModel                    a checkpoint with a part that cannot be converted
+    │   ├── NotEnoughSpace                      the disk is too full for the files to be written
     │   ├── EngineUnavailable                   llama-cpp-python missing or of another version
     │   └── ModelLoadFailed                     llama.cpp refused a file that looked sound
     ├── GenerationError (RuntimeError)
@@ -41,16 +44,19 @@ __all__ = [
     "ImageError",
     "ImageNotFound",
     "ImageTooLarge",
+    "InvalidCheckpoint",
     "InvalidModelFile",
     "InvalidRequest",
     "ModelError",
     "ModelLoadFailed",
     "ModelNotFound",
     "NoImageInFile",
+    "NotEnoughSpace",
     "ProjectorMismatch",
     "RenderError",
     "TemplateError",
     "UnsupportedImage",
+    "UnsupportedModel",
 ]
 
 
@@ -142,6 +148,18 @@ class InvalidModelFile(ModelError):
 
 class ProjectorMismatch(ModelError):
     """The projector file belongs to another language model."""
+
+
+class InvalidCheckpoint(ModelError):
+    """The folder is not a sound checkpoint: damaged, foreign, or made to do harm."""
+
+
+class UnsupportedModel(ModelError):
+    """A part of the checkpoint has no faithful equal in llama.cpp."""
+
+
+class NotEnoughSpace(ModelError):
+    """The disk has less room than the files to be written need."""
 
 
 class EngineUnavailable(ModelError):
