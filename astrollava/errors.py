@@ -19,6 +19,9 @@
     │   ├── InvalidCheckpoint                   a damaged, foreign or hostile checkpoint
     │   ├── UnsupportedModel                    a checkpoint with a part that cannot be converted
     │   ├── NotEnoughSpace                      the disk is too full for the files to be written
+    │   ├── DownloadFailed                      the hub cannot be reached, or broke off
+    │   ├── HashMismatch                        a file is not what its hash promises
+    │   ├── InvalidBundle                       a damaged, altered or hostile bundle
     │   ├── EngineUnavailable                   llama-cpp-python missing or of another version
     │   └── ModelLoadFailed                     llama.cpp refused a file that looked sound
     ├── GenerationError (RuntimeError)
@@ -38,12 +41,15 @@ __all__ = [
     "ClosedError",
     "ContextTooLong",
     "CorruptImage",
+    "DownloadFailed",
     "EmptyImage",
     "EngineUnavailable",
     "GenerationError",
+    "HashMismatch",
     "ImageError",
     "ImageNotFound",
     "ImageTooLarge",
+    "InvalidBundle",
     "InvalidCheckpoint",
     "InvalidModelFile",
     "InvalidRequest",
@@ -160,6 +166,18 @@ class UnsupportedModel(ModelError):
 
 class NotEnoughSpace(ModelError):
     """The disk has less room than the files to be written need."""
+
+
+class DownloadFailed(ModelError):
+    """The hub cannot be reached, or the connection broke off; what came is kept."""
+
+
+class HashMismatch(ModelError):
+    """A file's content is not what its SHA-256 promises."""
+
+
+class InvalidBundle(ModelError):
+    """A bundle that is damaged, was altered, or would write where it must not."""
 
 
 class EngineUnavailable(ModelError):
