@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,17 +18,18 @@ from astrollava.prompts import CLASSIFY, DESCRIBE, DESCRIBE_GALAXY10
 from astrollava.vocabularies import GALAXY10
 from astrollava_training.data.answers import answers, class_answer
 from astrollava_training.data.facts import KINDS, LABELS, Facts, fractions
+from astrollava_training.data.galaxies import read_votes
 from astrollava_training.data.language import caption, conversation, description
 from astrollava_training.data.phrases import (
     ASKED,
     CANNOT_TELL,
-    EDGE_BULGE,
-    ODD_FEATURE,
     OTHER_KINDS,
     UNSEEABLE,
 )
-from astrollava_training.data.verdict import form, leading, share
-from astrollava_training.evaluate.statements import read
+from astrollava_training.data.simulate import simulate
+from astrollava_training.evaluate.collect import QUESTIONS
+from astrollava_training.evaluate.statements import CONTRADICTION, read, read_answer
+from astrollava_training.evaluate.truth import agrees, truth
 from voted_galaxies import any_facts
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -84,8 +87,6 @@ def test_nothing_taught_is_a_claim_that_grounding_would_flag(facts: Facts, seed:
 PHRASES = (
     CANNOT_TELL,
     *(text for texts in OTHER_KINDS.values() for text in texts),
-    *(text for texts in EDGE_BULGE.values() for text in texts),
-    *filter(None, ODD_FEATURE.values()),
     *GALAXY10.answers.values(),
 )
 
@@ -96,81 +97,164 @@ def test_phrases_are_sentences_without_claims(text: str) -> None:
     assert claims(text) == ()
 
 
-def supported(facts: Facts) -> dict[str, set[str]]:
-    """What may be said, by topic of `statements`; written from the tree, not from the code."""
-    if facts.kind != "galaxy":
-        return {topic: {"no"} for topic in ("bar", "spiral", "edge_on", "merging", "disturbed")}
-    kind = form(facts)
-    bar, spiral = share(facts, "bar", "yes"), share(facts, "spiral", "yes")
-    odd = share(facts, "odd", "yes")
-    feature = {name: odd * share(facts, "odd_feature", name) for name in ODD_FEATURE}
-    labelled = facts.label or ""
-    on_edge = labelled.startswith("edge_on") or facts.reach("edge_bulge") >= 0.5
-    if not labelled and share(facts, "edge_on", "yes") > 0.5:
-        on_edge = True
-    allowed: dict[str, set[str]] = {topic: set() for topic in ("arms", "winding", "rounded")}
-    allowed["bar"] = {"yes"} if bar > 0.5 else {"no"}
-    if kind in ("smooth", "edge_on"):
-        allowed["bar"] = {"no"}
-    allowed["spiral"] = {"no"} if kind != "spiral" else {"yes"} if spiral > 0.5 else {"yes", "no"}
-    allowed["smooth"] = {"smooth"} if kind == "smooth" else {"features"}
-    if kind == "disturbed":
-        allowed["smooth"] = set()
-    allowed["edge_on"] = {"yes"} if on_edge else set()
-    if facts.reach("edge_bulge") < 0.5:
-        allowed["edge_on"].add("no")
-    allowed["merging"] = {"yes"} if kind == "merger" else {"no"}
-    # "Distorted" is what an encounter does to a pair.
-    twisted = kind in ("merger", "disturbed") or feature["disturbed"] + feature["irregular"] > 0.25
-    allowed["disturbed"] = {"yes"} if twisted else set()
-    allowed["ring"] = {"yes"} if feature["ring"] > 0.25 else set()
-    if feature["ring"] <= 0.5:
-        allowed["ring"].add("no")
-    allowed["dust_lane"] = {"yes"} if feature["dust_lane"] > 0.25 else set()
-    if kind == "spiral":
-        number, voters = leading(facts, "arms")
-        allowed["arms"] = {number} if voters >= 0.4 else set()
-        wound, voters = leading(facts, "winding")
-        allowed["winding"] = {wound} if voters > 0.45 else set()
-    if kind == "smooth":
-        shape, voters = leading(facts, "rounded")
-        allowed["rounded"] = {shape} if voters > 0.5 else set()
-        allowed["bulge"] = {"none"}
-    elif kind == "edge_on":
-        shape, voters = leading(facts, "edge_bulge")
-        allowed["bulge"] = set() if voters <= 0.5 else {"none" if shape == "none" else "present"}
-    else:
-        size, voters = leading(facts, "bulge")
-        allowed["bulge"] = {size} if voters >= 0.45 else set()
-    return allowed
+HEDGED = re.compile(r"\b(?:probably|perhaps|may)\b|\bclear", re.IGNORECASE)
+
+
+def stated(texts: dict[str, str]) -> list[tuple[str, str, str, str]]:
+    """Every statement as (use, topic, value, text); the class is of the label, not of the votes."""
+    found = []
+    for use, text in texts.items():
+        if use == "class":
+            continue
+        said = read(text)
+        answer = read_answer(text, use) if use in ASKED else None
+        if answer is not None:
+            said.setdefault(use, answer)
+        found += [(use, topic, value, text) for topic, value in said.items()]
+    return found
+
+
+def untrue(facts: Facts, texts: dict[str, str]) -> list[tuple[str, str, str, str]]:
+    known = truth(facts)
+    return [
+        (use, topic, value, text)
+        for use, topic, value, text in stated(texts)
+        if value == CONTRADICTION or (topic in known and not agrees(topic, value, known[topic]))
+    ]
+
+
+def at_odds(texts: dict[str, str]) -> set[tuple[str, str, str]]:
+    """Statements about one picture that contradict each other."""
+    found = stated(texts)
+    return {
+        (topic, value, other)
+        for _, topic, value, _ in found
+        for _, same, other, _ in found
+        if topic == same and not agrees(topic, value, other)
+    }
 
 
 @settings(max_examples=400)
 @given(facts=any_facts(), seed=SEEDS)
-def test_nothing_is_said_beyond_the_votes(facts: Facts, seed: int) -> None:
-    """No bar below half of the voters, no number of arms nobody agreed on, and so on."""
-    allowed = supported(facts)
+def test_nothing_taught_contradicts_the_votes_or_itself(facts: Facts, seed: int) -> None:
     texts = said_of(facts, seed)
-    texts.pop("class", None)  # is of the label, not of the votes
-    beyond = {
-        (use, topic, value, text)
-        for use, text in texts.items()
-        for topic, value in read(text).items()
-        if value not in allowed.get(topic, set())
-    }
-    assert beyond == set()
+    assert untrue(facts, texts) == []
+    assert at_odds(texts) == set()
+
+
+def backing(facts: Facts, topic: str, value: str) -> float:
+    """Share of those asked who say so; from the tree, not from the code."""
+
+    def share(question: str, *answers: str) -> float:
+        votes = facts.answers(question) or {}
+        return sum(votes.get(answer, 0.0) for answer in answers)
+
+    if topic in ("edge_on", "bar", "spiral"):
+        return 1.0 if value == "no" and topic == "edge_on" else share(topic, value)
+    if topic in ("merging", "disturbed", "ring", "dust_lane"):
+        names = {"merging": ("merger",), "disturbed": ("disturbed", "irregular")}
+        voted = share("odd_feature", *names.get(topic, (topic,)))
+        return voted if value == "yes" else max(share("odd", "no"), 1 - voted)
+    if topic == "bulge":
+        shape = share("edge_bulge", "rounded", "boxy")
+        return max(
+            shape if value == "present" else share("bulge", value),
+            share("edge_bulge", value) if value == "none" else 0.0,
+        )
+    return share(topic, value)
+
+
+@settings(max_examples=400)
+@given(facts=any_facts(), seed=SEEDS)
+def test_what_the_votes_leave_open_is_hedged_or_not_said(facts: Facts, seed: int) -> None:
+    """No bar below half of the voters, no number of arms nobody agreed on, and so on."""
+    if facts.kind != "galaxy":
+        return
+    known, texts = truth(facts), said_of(facts, seed)
+    for use, topic, value, text in stated(texts):
+        if topic in known:
+            continue
+        assert use in ("description", "caption") or HEDGED.search(text), (topic, value, text)
+        if topic in ("bar", "spiral") and value == "no" and known.get("smooth") != "features":
+            continue  # a smooth galaxy has neither, though nobody was asked
+        if (topic, facts.label) not in {("merging", "merging"), ("disturbed", "disturbed")}:
+            floor = {"arms": 0.4, "smooth": 1 / 3, "bulge": 0.3}.get(topic, 0.45)
+            assert backing(facts, topic, value) >= floor, (topic, value, text)
 
 
 @given(facts=any_facts(), seed=SEEDS)
 def test_a_bar_is_doubted_in_words_when_voters_doubt_it(facts: Facts, seed: int) -> None:
-    texts, bar = said_of(facts, seed), share(facts, "bar", "yes")
-    texts.pop("class", None)
-    for text in texts.values():
-        if read(text).get("bar") == "yes":
+    bar = share(facts, "bar", "yes")
+    for _, topic, value, text in stated(said_of(facts, seed)):
+        if (topic, value) == ("bar", "yes"):
             assert bar > 0.5
-            assert bar >= 0.7 or "probably" in text.lower()
-    if texts.get("bar") == "It is hard to tell.":
-        assert 0.45 < bar < 0.55
+            assert bar >= 0.7 or HEDGED.search(text)
+
+
+def share(facts: Facts, question: str, answer: str) -> float:
+    return (facts.answers(question) or {}).get(answer, 0.0)
+
+
+@pytest.fixture(scope="module")
+def voted(shared_data: Path) -> list[Facts]:
+    table = shared_data / "galaxies" / "votes.csv"
+    return [facts for split in ("train", "val") for _, _, facts in read_votes(table, split=split)]
+
+
+@pytest.fixture(scope="module")
+def judged() -> list[Facts]:
+    return simulate(300, 24, seed=4242)[1]
+
+
+@pytest.mark.parametrize("source", ["voted", "judged"])
+def test_what_is_taught_is_true_and_says_most_of_what_is_known(
+    source: str, request: pytest.FixtureRequest
+) -> None:
+    """On 796 voted galaxies 73 were once taught something beside its contrary."""
+    galaxies = [f for f in request.getfixturevalue(source) if f.kind == "galaxy"]
+    decided: Counter[str] = Counter()
+    answered: Counter[str] = Counter()
+    described: Counter[str] = Counter()
+    for seed, facts in enumerate(galaxies):
+        texts, known = said_of(facts, seed), truth(facts)
+        assert untrue(facts, texts) == []
+        assert at_odds(texts) == set()
+        assert len(texts["description"].split()) <= 70
+        decided.update(known.keys())
+        described.update(read(texts["description"]).keys() & known.keys())
+        answered.update(t for t in known.keys() & texts.keys() if read_answer(texts[t], t))
+    for topic in QUESTIONS:
+        assert answered[topic] >= 0.99 * decided[topic], topic
+    for topic in decided:
+        assert described[topic] >= 0.97 * decided[topic], topic
+
+
+def test_votes_outrank_the_label() -> None:
+    """Of 204 pictures, 6 were called edge-on that fewer than half the voters saw so."""
+    facts = Facts(
+        smooth=fractions("smooth", {"smooth": 6, "features": 4}),
+        edge_on=fractions("edge_on", {"yes": 1}),
+        rounded=fractions("rounded", {"cigar": 1}),
+        odd=fractions("odd", {"no": 1}),
+        label="edge_on_bulge",
+    )
+    known = answers(facts, caption(facts, rng(0)))
+    assert known["smooth"] == "It is probably smooth."
+    assert known["edge_on"] == "Probably not: it is not seen edge-on."
+    assert known["class"] == class_answer("edge_on_bulge")
+    assert "smooth and strongly elongated galaxy" in known["what"]
+
+
+def test_a_question_about_a_merger_is_answered_by_the_merger() -> None:
+    facts = Facts(
+        smooth=fractions("smooth", {"features": 1}),
+        odd=fractions("odd", {"yes": 1}),
+        odd_feature=fractions("odd_feature", {"merger": 1}),
+        label="barred_spiral",
+    )
+    known = answers(facts, caption(facts, rng(0)))
+    assert known["bar"] == "Two galaxies are merging, so this is hard to tell."
+    assert known["merging"] == "Yes, two galaxies are merging."
 
 
 @given(facts=any_facts(), seed=SEEDS)
@@ -247,9 +331,10 @@ def test_topics_and_answers_go_together() -> None:
     assert set(known) == set(ASKED) - {"describe"}
     assert known["bar"] == "Yes, there is a bar."
     assert known["arms"] == "It has two spiral arms."
+    assert known["edge_on"] == "No, it is not seen edge-on."
     text = description(facts, rng(3))
     assert "barred spiral galaxy" in text
-    assert "two loosely wound spiral arms and" in text
+    assert "It has two spiral arms, loosely wound." in text
 
 
 def test_a_galaxy_nobody_looked_at_is_not_described() -> None:

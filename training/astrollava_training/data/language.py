@@ -1,8 +1,9 @@
 """Facts in words: captions, descriptions and conversations that say only what is known.
 
-A statement is made plainly where most voters agree, with "probably" where they lean one way, and
-not at all where they are split; an answer then says so. What no picture can show is answered by
-saying so, too.
+A statement is made plainly where most voters agree, with "probably" or "perhaps" where they lean
+one way, and not at all where they are split; an answer then says so. What no picture can show is
+answered by saying so, too. The order of the sentences is fixed and their wording nearly so: what
+varies is what is seen.
 """
 
 from __future__ import annotations
@@ -13,109 +14,194 @@ import numpy as np
 
 from astrollava.errors import InvalidRequest
 from astrollava.prompts import CLASSIFY, DESCRIBE, DESCRIBE_GALAXY10
-from astrollava_training.data.answers import answers, bulge_sizes
+from astrollava_training.data import verdict
+from astrollava_training.data.answers import answers, graded
 from astrollava_training.data.facts import Facts
 from astrollava_training.data.phrases import (
     ARMS,
     ASKED,
+    BULGE,
     CANNOT_TELL,
-    EDGE_BULGE,
-    ODD_FEATURE,
+    ODD,
     OTHER_KINDS,
     ROUNDED,
+    SEEN,
     UNSEEABLE,
     WOUND,
 )
-from astrollava_training.data.verdict import (
-    CLEAR,
-    LEANING,
-    Form,
-    arms,
-    form,
-    leading,
-    share,
-    winding,
-)
+from astrollava_training.data.verdict import Grade, Said, Verdict, weakest
 
 __all__ = ["caption", "conversation", "description"]
+
+_MAIN = 0.7  # of the texts: a small model that is decoded greedily learns one wording
 
 
 def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _first(facts: Facts, kind: Form, rng: np.random.Generator) -> str:
-    lead = _pick(rng, ("This is", "The picture shows", "The image shows"))
-    if kind == "smooth":
-        shape, voters = leading(facts, "rounded")
-        word = _pick(rng, ROUNDED[shape]) if shape else ""
-        also = f"and {word} " if word and voters > LEANING else ""
-        return f"{lead} a smooth {also}galaxy without spiral arms."
-    if kind == "edge_on":
-        return f"{lead} a disk galaxy seen " + _pick(
-            rng, ("edge-on.", "edge-on, as a thin line of light.")
-        )
-    if kind == "spiral":
-        bar = share(facts, "bar", "yes")
-        if bar > LEANING:
-            return f"{lead} {'' if bar >= CLEAR else 'what is probably '}a barred spiral galaxy."
-        return f"{lead} a spiral galaxy without a {'' if bar < 1 - CLEAR else 'clear '}bar."
-    if kind == "disk":
-        return f"{lead} a disk galaxy without clear spiral arms."
-    if kind == "merger":
-        return f"{lead} " + _pick(
-            rng, ("two galaxies that are merging.", "a pair of merging galaxies.")
-        )
-    if kind == "disturbed":
-        return f"{lead} a galaxy with a disturbed, irregular shape."
-    return "The picture is dominated by a star or an artifact rather than a galaxy."
+def _lead(rng: np.random.Generator, grade: Grade) -> str:
+    sure = f" {grade}" if grade else ""
+    return f"This is{sure}" if rng.random() < _MAIN else f"The picture{sure} shows"
 
 
-def _arms(facts: Facts) -> str:
-    """Return the arms in words, for example ``"two loosely wound spiral arms"``."""
-    words = ARMS.get(arms(facts), "spiral arms")
-    if wound := winding(facts):
-        words = words.replace("spiral arm", f"{WOUND[wound]} spiral arm")
-    return words
+def _it_is(grade: Grade) -> str:
+    return f"It is {grade}" if grade else "It is"
 
 
-def _bulge(facts: Facts, rng: np.random.Generator) -> str:
-    """Return the bulge in words, or an empty text where voters are split."""
-    sizes = bulge_sizes(facts)
-    return _pick(rng, sizes) if sizes else ""
+def _first(found: Verdict, rng: np.random.Generator) -> str:
+    """Return the caption."""
+    said = found.said
+    if found.form == "artifact":
+        return "The picture is dominated by a star or an artifact rather than a galaxy."
+    if found.form == "merger":
+        return f"{_lead(rng, said['merging'].grade)} a pair of merging galaxies."
+    if "disturbed" in said and said["disturbed"].value == "yes":
+        return f"{_lead(rng, said['disturbed'].grade)} a galaxy with a disturbed shape."
+    return f"{_lead(rng, _sure(found))} {_form(found)}"
 
 
-def _details(facts: Facts, kind: Form, rng: np.random.Generator) -> list[str]:
-    said: list[str] = []
-    if kind == "spiral":
-        bulge = _bulge(facts, rng)
-        said.append(f"It has {_arms(facts)}{' and ' + bulge if bulge else ''}.")
-    elif kind == "disk":
-        if bulge := _bulge(facts, rng):
-            said.append(f"It has {bulge}.")
-        if (bar := share(facts, "bar", "yes")) > LEANING:
-            said.append(f"A bar is {'' if bar >= CLEAR else 'probably '}present.")
-    elif kind == "edge_on":
-        shape, voters = leading(facts, "edge_bulge")
-        if voters > LEANING:
-            said.append(EDGE_BULGE[shape][0])
-    elif kind == "smooth":
-        light = (
-            "Its light fades evenly from a bright centre.",
-            "Its light is smooth and regular, brightest at the centre.",
-        )
-        said.append(_pick(rng, light))
-    elif kind == "merger":
-        light = (
-            "Their light overlaps and looks distorted.",
-            "The shapes are distorted by the encounter.",
-        )
-        said.append(_pick(rng, light))
-    odd, voters = leading(facts, "odd_feature")
-    seen = share(facts, "odd", "yes") > LEANING and voters > LEANING
-    if seen and ODD_FEATURE[odd] and kind not in ("merger", "disturbed"):
-        said.append(ODD_FEATURE[odd])
-    if facts.neighbours is not None and rng.random() < 0.7:
+def _sure(found: Verdict) -> Grade:
+    """Return how sure the form is."""
+    edge, spiral = found.said.get("edge_on"), found.said.get("spiral")
+    also = edge if found.form == "edge_on" else spiral if found.form == "spiral" else None
+    return weakest(found.said["smooth"], also)
+
+
+def _form(found: Verdict) -> str:
+    said, sure = found.said, _sure(found)
+    if found.form == "smooth":
+        shape = said.get("rounded")
+        # "Probably a smooth and probably round galaxy" says no more than the first of the two.
+        also = "" if shape is None else f"and {_again(shape, sure)}{ROUNDED[shape.value]} "
+        return f"a smooth {also}galaxy."
+    if found.form == "edge_on":
+        return "a disk galaxy seen edge-on."
+    if found.form == "unsettled":
+        return "a disk galaxy."
+    if found.form == "disk":
+        spiral = said.get("spiral")
+        grade = "" if spiral is None else _again(spiral, sure)
+        without = "" if spiral is None else f", {grade}without spiral arms"
+        return f"a disk galaxy{without if grade else without.replace(',', '')}."
+    bar = said.get("bar")
+    if bar is None:
+        return "a spiral galaxy."
+    if grade := _again(bar, sure):
+        return f"a spiral galaxy, {grade}with{'out' if bar.value == 'no' else ''} a bar."
+    return "a barred spiral galaxy." if bar.value == "yes" else "a spiral galaxy without a bar."
+
+
+def _again(said: Said, before: Grade) -> str:
+    """Return the grade of a statement where it is less sure than what is said before it."""
+    return f"{said.grade} " if weakest(said, Said("", before)) != before else ""
+
+
+def _details(found: Verdict) -> list[str]:
+    said = found.said
+    bulge, texts = said.get("bulge"), []
+    if found.form == "spiral":
+        texts.append(_arms(said.get("arms"), said.get("winding")))
+    elif found.form == "disk" and "bar" in said:
+        texts.append(graded(said["bar"], "It", f"shows {_article(said['bar'])} bar."))
+    with_bulge = "" if bulge is None else graded(bulge, "it", f"has {BULGE[bulge.value]}")
+    if found.form == "edge_on":
+        texts.append(with_bulge and f"{with_bulge}.")
+    elif found.form == "smooth":
+        nothing = graded(said["bar"], "it", "shows no spiral arms and no bar")
+        texts.append(_not_edge_on(said.get("edge_on"), nothing))
+    else:
+        texts.append(_not_edge_on(said.get("edge_on"), with_bulge))
+    return [text[0].upper() + text[1:] for text in texts if text]
+
+
+def _article(said: Said) -> str:
+    return "a" if said.value == "yes" else "no"
+
+
+def _not_edge_on(edge: Said | None, rest: str) -> str:
+    seen = ""
+    if edge is not None:
+        unclear = edge.grade == "perhaps"
+        seen = SEEN["edge_on"][3] if unclear else graded(edge, "it is", "not seen edge-on")
+    both = ", and ".join(filter(None, (seen, rest)))
+    return both and f"{both}."
+
+
+def _arms(number: Said | None, wound: Said | None) -> str:
+    if number is None:
+        if wound is None:
+            return ""
+        return graded(wound, "its spiral arms are", f"{WOUND[wound.value]}.")
+    arms = graded(number, "it has", ARMS[number.value])
+    if wound is None:
+        return f"{arms}."
+    return f"{arms}, {wound.grade + ' ' if wound.grade else ''}{WOUND[wound.value]}."
+
+
+def _odd(found: Verdict) -> list[str]:
+    """Return what is odd, and what is not."""
+    said, texts = found.said, []
+    for topic in ("ring", "dust_lane"):
+        if topic in said and said[topic].value == "yes":
+            plain, may, *_ = SEEN[topic]
+            texts.append(_visible(said[topic].grade, plain, may))
+    if "odd" in said:
+        seen = ODD[said["odd"].value]
+        texts.append(_visible(said["odd"].grade, seen, seen.replace(" is ", " may be ")))
+    no = {topic: s for topic, s in said.items() if s.value == "no"}
+    looks = [word for word in ("disturbed", "merging") if word in no]
+    shows = [topic.replace("_", " ") for topic in ("ring", "dust_lane") if topic in no]
+    if not looks and not shows:
+        return texts
+    grade = weakest(*(no.get(topic) for topic in ("disturbed", "merging", "ring", "dust_lane")))
+    parts = []
+    if looks:
+        both = f"looks neither {looks[0]} nor {looks[-1]}"
+        looked = both if len(looks) == 2 else f"does not look {looks[0]}"
+        parts.append(f"it {grade} {looked}" if grade else f"it {looked}")
+    if shows:
+        none = "is visible" if looks or not grade else f"is {grade} visible"
+        parts.append(f"no {' or '.join(shows)} {none}")
+    return [*texts, ", and ".join(parts) + "."]
+
+
+def _visible(grade: Grade, plain: str, may: str) -> str:
+    if grade == "perhaps":
+        return f"{may}."
+    return f"{plain.replace(' is ', f' is {grade} ') if grade else plain}."
+
+
+def description(facts: Facts, rng: np.random.Generator) -> str:
+    """Describe a picture in up to six sentences.
+
+    Parameters
+    ----------
+    facts : Facts
+        What is known about it; of a galaxy at least the votes on ``smooth``.
+    rng : numpy.random.Generator
+        Chooses the wording.
+
+    Returns
+    -------
+    str
+        What it is; how it is seen; its arms, bar and bulge; what is odd or that nothing is; and,
+        for half of the simulated ones, whether it has neighbours.
+    """
+    if facts.kind != "galaxy":
+        return _other(facts, rng)
+    found = verdict.of(facts)
+    said = [_first(found, rng)]
+    if found.form == "artifact":
+        return said[0]
+    if found.form == "merger":
+        said.append("This makes the shape of each one hard to tell.")
+    else:
+        if said[0].endswith("disturbed shape."):
+            said.append(f"{_it_is(_sure(found))} {_form(found)}")
+        said += _details(found)
+        said += [text[0].upper() + text[1:] for text in _odd(found)]
+    if facts.neighbours is not None and rng.random() < 0.5:
         said.append(
             "No other bright source is near."
             if facts.neighbours == 0
@@ -123,30 +209,19 @@ def _details(facts: Facts, kind: Form, rng: np.random.Generator) -> list[str]:
             if facts.neighbours == 1
             else "Several other sources lie in the field."
         )
-    return said
+    return " ".join(said)
 
 
-def description(facts: Facts, rng: np.random.Generator) -> str:
-    """Describe a picture in one to four sentences.
-
-    Parameters
-    ----------
-    facts : Facts
-        What is known about it; of a galaxy at least the label or the votes on ``smooth``.
-    rng : numpy.random.Generator
-        Chooses the wording.
-    """
-    if facts.kind != "galaxy":
-        return _pick(rng, OTHER_KINDS[facts.kind])
-    kind = form(facts)
-    if kind == "artifact":
-        return _first(facts, kind, rng)
-    return " ".join([_first(facts, kind, rng), *_details(facts, kind, rng)])
+def _other(facts: Facts, rng: np.random.Generator) -> str:
+    texts = OTHER_KINDS[facts.kind]
+    return texts[0] if rng.random() < _MAIN else texts[-1]
 
 
 def caption(facts: Facts, rng: np.random.Generator) -> str:
     """Describe a picture in one sentence, for the alignment stage; arguments of `description`."""
-    return OTHER_KINDS[facts.kind][0] if facts.kind != "galaxy" else _first(facts, form(facts), rng)
+    if facts.kind != "galaxy":
+        return OTHER_KINDS[facts.kind][0]
+    return _first(verdict.of(facts), rng)
 
 
 def conversation(
@@ -157,7 +232,7 @@ def conversation(
     Parameters
     ----------
     facts : Facts
-        What is known about it; of a galaxy at least the label or the votes on ``smooth``.
+        What is known about it; of a galaxy at least the votes on ``smooth``.
     rng : numpy.random.Generator
         Chooses questions and wording.
     turns : int

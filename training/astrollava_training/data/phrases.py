@@ -9,10 +9,10 @@ __all__ = [
     "ASKED",
     "BULGE",
     "CANNOT_TELL",
-    "EDGE_BULGE",
-    "ODD_FEATURE",
+    "ODD",
     "OTHER_KINDS",
     "ROUNDED",
+    "SEEN",
     "UNSEEABLE",
     "WOUND",
 ]
@@ -147,27 +147,22 @@ OTHER_KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """Descriptions of pictures without a galaxy."""
 
-ROUNDED: Mapping[str, tuple[str, ...]] = {
-    "round": ("round", "almost circular"),
-    "in_between": ("moderately elongated", "slightly oval"),
-    "cigar": ("strongly elongated", "cigar-shaped"),
+ROUNDED: Mapping[str, str] = {
+    "round": "round",
+    "in_between": "moderately elongated",
+    "cigar": "strongly elongated",
 }
-"""Shapes of smooth galaxies; of several wordings the first is that of short answers."""
+"""Shapes of smooth galaxies."""
 
-BULGE: Mapping[str, tuple[str, ...]] = {
-    "none": ("no visible bulge", "no central bulge"),
-    "noticeable": ("a small bulge", "a small central bulge"),
-    "obvious": ("an obvious bulge", "a bright central bulge"),
-    "dominant": ("a dominant bulge", "a large, dominant bulge"),
+BULGE: Mapping[str, str] = {
+    "none": "no visible bulge",
+    "noticeable": "a small bulge",
+    "obvious": "an obvious bulge",
+    "dominant": "a dominant bulge",
+    "rounded": "a rounded bulge",
+    "boxy": "a boxy bulge",
 }
-"""Bulges of disks seen face-on; of several wordings the first is that of short answers."""
-
-EDGE_BULGE: Mapping[str, tuple[str, str]] = {
-    "rounded": ("A rounded bulge stands out at its centre.", "It has a rounded bulge."),
-    "boxy": ("Its central bulge looks boxy.", "It has a boxy bulge."),
-    "none": ("No central bulge is visible.", "It has no visible bulge."),
-}
-"""Bulges of disks seen edge-on, in a description and in an answer."""
+"""Bulges of disks; the last two are those of disks seen edge-on, which have a shape, not a size."""
 
 ARMS: Mapping[str, str] = {
     "1": "one spiral arm",
@@ -185,13 +180,49 @@ WOUND: Mapping[str, str] = {
 }
 """Windings of arms."""
 
-ODD_FEATURE: Mapping[str, str] = {
-    "ring": "A ring of light is visible.",
-    "lens": "A lens or arc is visible.",
-    "dust_lane": "A dark dust lane is visible.",
-    "merger": "",
-    "disturbed": "It looks disturbed.",
-    "irregular": "Its shape is irregular.",
-    "other": "Something unusual is visible.",
+SEEN: Mapping[str, tuple[str, str, str, str]] = {
+    "edge_on": (
+        "it is seen edge-on",
+        "it may be seen edge-on",
+        "it is not seen edge-on",
+        "it is not clearly edge-on",
+    ),
+    "bar": ("there is a bar", "there may be a bar", "there is no bar", "there is no clear bar"),
+    "spiral": (
+        "it has spiral arms",
+        "it may have spiral arms",
+        "it has no spiral arms",
+        "it has no clear spiral arms",
+    ),
+    "merging": (
+        "two galaxies are merging",
+        "two galaxies may be merging",
+        "it does not look like a merger",
+        "it does not clearly look like a merger",
+    ),
+    "disturbed": (
+        "it looks disturbed",
+        "it may be disturbed",
+        "it does not look disturbed",
+        "it does not clearly look disturbed",
+    ),
+    "ring": (
+        "a ring is visible",
+        "a ring may be visible",
+        "no ring is visible",
+        "no clear ring is visible",
+    ),
+    "dust_lane": (
+        "a dust lane is visible",
+        "a dust lane may be visible",
+        "no dust lane is visible",
+        "no clear dust lane is visible",
+    ),
 }
-"""Sentences about what is odd; a merger is said by the first sentence or not at all."""
+"""Yes, perhaps, no and perhaps not, by topic."""
+
+ODD: Mapping[str, str] = {
+    "lens": "a lens or arc is visible",
+    "other": "something unusual is visible",
+}
+"""What is odd but no topic of its own."""
