@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +24,15 @@ settings.register_profile(
 settings.load_profile("astrollava")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of the tests' own: they must neither use nor fill the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASTROLLAVA_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
@@ -33,3 +46,16 @@ def shared_data() -> Path:
     if not (path / "fits").is_dir():
         pytest.skip(f"no real data at {path}; set ASTROLLAVA_SHARED to the folder that holds them")
     return path
+
+
+@pytest.fixture(scope="session")
+def fixed_runtime(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment variables under which llama.cpp puts the class token first, as upstream will."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("needs a C compiler and a system with LD_PRELOAD")
+    library = tmp_path_factory.mktemp("fixed") / "fixed_runtime.so"
+    source = ROOT / "tests" / "support" / "fixed_runtime.c"
+    command = [compiler, "-shared", "-fPIC", "-O1", str(source), "-o", str(library), "-ldl"]
+    subprocess.run(command, check=True, timeout=60)
+    return {"LD_PRELOAD": str(library)}

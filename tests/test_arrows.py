@@ -17,23 +17,26 @@ TRAINING = ROOT / "training" / "astrollava_training"
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "_versions": set(),
+    "_cache": {"errors"},
     "prompts": {"errors"},
     "vocabularies": {"errors"},
     "results": {"errors", "_html"},  # a result draws itself for Jupyter
     "_html": {"errors", "results"},
     "grounding": {"errors", "results"},
     "images": {"errors"},
-    "engine": {"errors"},
-    "models": {"errors"},
+    "engine": {"_cache", "errors"},
+    "models": {"_cache", "errors"},
     "streams": {"errors", "results"},
+    # What llama.cpp is measured to do, and the files that need it otherwise.
+    "faithful": {"engine", "models"},
     # The front door and what stands behind it: the only place where the three rooms meet.
     "_session": {
         "_versions", "engine", "errors", "grounding", "images", "models", "prompts", "results",
         "streams", "vocabularies",
     },
     "describer": {
-        "_session", "engine", "errors", "models", "prompts", "results", "selfcheck", "streams",
-        "vocabularies",
+        "_session", "engine", "errors", "faithful", "models", "prompts", "results", "selfcheck",
+        "streams", "vocabularies",
     },
     "selfcheck": {"describer", "images", "results"},
     "doctor": {"describer", "engine", "errors", "models"},

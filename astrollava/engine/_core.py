@@ -12,6 +12,7 @@ from astrollava.engine import _logs as logs
 from astrollava.engine import runtime
 from astrollava.engine._native import Context, TextModel
 from astrollava.engine._prompt import TEXT_BLOCK
+from astrollava.engine.class_token import class_token_order
 from astrollava.engine.sequence import KVCache
 from astrollava.engine.vision import ImageEmbedding, Projector
 from astrollava.errors import ClosedError
@@ -90,6 +91,8 @@ def load_core(
                 threads=threads or _threads_for(mmproj, _TOWER_BYTES_PER_THREAD),
             )
             undo.callback(projector.free)
+            if projector.reads_class_token and class_token_order() == "last":
+                projector.restore_rows()
             n_batch = max(TEXT_BLOCK, projector.image_tokens)
             if projector.causal:
                 # Else all tokens of an image see each other, and it must go in at once.

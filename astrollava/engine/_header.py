@@ -66,6 +66,10 @@ class Header:
             return ""
         return str(self._gguf.gguf_get_val_str(self._pointer, index).decode("utf-8", "replace"))
 
+    def has_tensor(self, name: str) -> bool:
+        """Say whether there is a tensor of that name."""
+        return int(self._gguf.gguf_find_tensor(self._pointer, name.encode())) >= 0
+
     def vector_size(self, tensor: str) -> int | None:
         """Return how many float32 numbers a tensor has, None where it is absent or packed."""
         index = int(self._gguf.gguf_find_tensor(self._pointer, tensor.encode()))

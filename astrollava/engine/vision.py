@@ -73,7 +73,8 @@ class Projector:
         self._lib = lib
         self._n_embd = model.n_embd
         self._path = path
-        self.image_size, self.kind = self._read_header()
+        self.image_size, self.kind, self._class_token_patches = self._read_header()
+        self._restored = False
         self.pointer = _open(lib, path, model, on_gpu=on_gpu, threads=threads)
         try:
             self._refuse_unsupported()
@@ -85,6 +86,19 @@ class Projector:
         self.image_tokens = sum(p.stop - p.start for p in layout if isinstance(p, slice))
         #: True where the model wants text of its own around an image: it writes it itself.
         self.frames_images = any(isinstance(p, tuple) for p in layout)
+
+    @property
+    def reads_class_token(self) -> bool:
+        """Whether the tower has a class token that llama.cpp may put in the wrong place."""
+        return self._class_token_patches > 0
+
+    def restore_rows(self) -> None:
+        """Undo, from now on, what a class token behind the patches does to the rows given out.
+
+        Patches 1 to the last come out, then the class token: they move back to their places, and
+        the class token makes room. Patch 0 is lost; its neighbour stands in for it.
+        """
+        self._restored = self.reads_class_token
 
     def _refuse_unsupported(self) -> None:
         mtmd = self._lib.mtmd
@@ -98,11 +112,13 @@ class Projector:
                 expected="a model with plain positions, such as LLaVA, InternVL or Gemma 3",
             )
 
-    def _read_header(self) -> tuple[tuple[int, int], str]:
+    def _read_header(self) -> tuple[tuple[int, int], str, int]:
         with Header(self._lib, self._path) as header:
             side = header.integer("clip.vision.image_size")
             kind = header.text("clip.projector_type") or header.text("clip.vision.projector_type")
             width = header.vector_size(_LAST_BIAS.get(kind, ""))
+            patch = header.integer("clip.vision.patch_size") or 0
+            class_token = kind == "mlp" and header.has_tensor("v.class_embd")
         # llama.cpp finds a mismatch too, but never frees what it loaded until then.
         if width is not None and width != self._n_embd:
             raise _mismatch(self._path, self._n_embd, f"it writes embeddings of width {width}")
@@ -112,7 +128,7 @@ class Projector:
                 f" (clip.vision.image_size: {side})",
                 expected="the projector (mmproj) of a pair, with an input of 1 to 8192 pixels",
             )
-        return (side, side), kind
+        return (side, side), kind, (side // patch) ** 2 if class_token and patch else 0
 
     def encode(self, rgb: npt.NDArray[np.uint8], key: str) -> ImageEmbedding:
         """Run the tower on one image of exactly `image_size`, uint8, shape ``(h, w, 3)``."""
@@ -198,7 +214,13 @@ class Projector:
                 raise GenerationError(f"llama.cpp cannot encode the image ({logs.tail(2)})")
             shape = (int(mtmd.mtmd_input_chunk_get_n_tokens(chunk)), self._n_embd)
             out = mtmd.mtmd_get_output_embd(self.pointer)
-            rows.append(np.ctypeslib.as_array(out, shape).copy())
+            values = np.ctypeslib.as_array(out, shape).copy()
+            if self._restored:
+                # A picture cut into tiles has a class token in each.
+                for start in range(0, len(values), self._class_token_patches):
+                    stop = min(start + self._class_token_patches, len(values))
+                    values[start + 1 : stop] = values[start : stop - 1].copy()
+            rows.append(values)
         return rows, self._survey(chunks)[1]
 
     def free(self) -> None:
