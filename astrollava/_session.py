@@ -172,6 +172,7 @@ class Session:
                 "files": facts.files,
                 "quantization": facts.quantization,
                 "licence": facts.licence,
+                **({"repaired": list(facts.repaired)} if facts.repaired else {}),
             },
             prompt={"id": asked.id, "version": asked.version, "text": asked.text},
             sampling={name: getattr(sampling, name) for name in SAMPLING},

@@ -74,12 +74,14 @@ class Describer:
     ) -> None:
         from astrollava import models
         from astrollava.engine import Engine
+        from astrollava.faithful import faithful
         from astrollava.models import gguf
 
-        files = models.resolve(model, mmproj)
+        right = faithful(models.resolve(model, mmproj))
+        files = right.files
         # llama.cpp aborts the process on what a file may say: it sees only what passed here.
         gguf.check_pair(gguf.read_header(files.text), gguf.read_header(files.mmproj))
-        facts = models.facts(files)
+        facts = models.facts(files, given=right.given, repaired=right.repaired)
         engine = Engine(
             files.text,
             files.mmproj,

@@ -124,14 +124,18 @@ class GGUFHeader:
     metadata : mapping
         Key -> value. Arrays of up to 1024 numbers or 64 strings are tuples; longer ones, and texts
         of more than 1 MiB, are a `LazyArray`.
-    types : mapping
-        Key -> type, for example ``"u32"``, ``"str"`` or ``"[i32]"``.
     tensors : tuple of TensorInfo
         All tensors, in the order of the file.
     data_offset : int
         Bytes from the start of the file to the tensor data.
     size : int
         Bytes of the file.
+    types : mapping
+        Key -> type, for example ``"u32"``, ``"str"`` or ``"[i32]"``.
+    spans : mapping
+        Key -> the bytes of the file that hold the key and its value, as (start, end).
+    end : int
+        Bytes of the header, before it is filled up to `data_offset`.
     """
 
     path: Path
@@ -141,6 +145,8 @@ class GGUFHeader:
     data_offset: int
     size: int
     types: Mapping[str, str] = field(repr=False)
+    spans: Mapping[str, tuple[int, int]] = field(repr=False)
+    end: int
 
     def strings(self, key: str) -> Iterator[bytes]:
         """Read the strings of an array one by one, undecoded."""
@@ -218,14 +224,18 @@ class _Reader:
         self._bound("metadata keys", keys, self._limits.keys)
         metadata: dict[str, Value] = {}
         types: dict[str, str] = {}
+        spans: dict[str, tuple[int, int]] = {}
         for _ in range(keys):
+            start = cursor.position
             key = self._name("a metadata key", 65535)
             if key in metadata:
                 raise cursor.fail(f"has the metadata key {key!r} twice")
             types[key], metadata[key] = self._value(key)
+            spans[key] = start, cursor.position
         alignment = self._alignment(metadata, types)
         infos = self._tensors(tensors, alignment)
-        data = -(-cursor.position // alignment) * alignment
+        end = cursor.position
+        data = -(-end // alignment) * alignment
         self._fits(infos, data)
         return GGUFHeader(
             self._path,
@@ -235,6 +245,8 @@ class _Reader:
             data,
             self._size,
             MappingProxyType(types),
+            MappingProxyType(spans),
+            end,
         )
 
     def _version(self) -> int:

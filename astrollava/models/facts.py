@@ -61,6 +61,9 @@ class ModelFacts:
         The probability under which the model should abstain, in [0, 1].
     licence : str or None
         The model's licence.
+    repaired : tuple of str
+        What was wrong with the projector file and is right in the copy that is used instead; see
+        `astrollava.models.repair`. `files` tells of the file itself.
     """
 
     name: str
@@ -76,15 +79,22 @@ class ModelFacts:
     label_temperature: float | None
     label_threshold: float | None
     licence: str | None
+    repaired: tuple[str, ...] = ()
 
 
-def facts(files: ModelFiles) -> ModelFacts:
+def facts(
+    files: ModelFiles, *, given: ModelFiles | None = None, repaired: tuple[str, ...] = ()
+) -> ModelFacts:
     """Read what a pair of files says of itself.
 
     Parameters
     ----------
     files : ModelFiles
         The pair. Only headers are read, and the files' hashes taken once.
+    given : ModelFiles, optional
+        The pair that `files` was made of, where it was repaired: its hashes are told.
+    repaired : tuple of str
+        What was repaired.
 
     Returns
     -------
@@ -107,7 +117,7 @@ def facts(files: ModelFiles) -> ModelFacts:
         or _text(text, "general.name")
         or named
         or files.text.stem,
-        files={"text": _file(files.text), "mmproj": _file(files.mmproj)},
+        files={"text": _file(files.text), "mmproj": _file((given or files).mmproj)},
         architecture=architecture,
         quantization=_quantization(text),
         projector=projector,
@@ -119,6 +129,7 @@ def facts(files: ModelFiles) -> ModelFacts:
         label_temperature=_real(text, "astrollava.labels.temperature", 1e-3, 1e3),
         label_threshold=_real(text, "astrollava.labels.threshold", 0.0, 1.0),
         licence=files.licence or _text(text, "general.license"),
+        repaired=repaired,
     )
 
 

@@ -1,0 +1,70 @@
+"""Files that llama.cpp would read wrongly, made right before it sees them.
+
+Joins what the engine measures of llama.cpp and what the models' room knows of files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from astrollava.models import ModelFiles
+
+__all__ = ["FaithfulFiles", "faithful"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FaithfulFiles:
+    """A pair whose images come out as the original model's do.
+
+    Attributes
+    ----------
+    files : ModelFiles
+        The pair to load. Its projector may be a repaired copy.
+    given : ModelFiles
+        The pair it was made of.
+    repaired : tuple of str
+        What was repaired: names of `astrollava.models.repair.Defect`.
+    """
+
+    files: ModelFiles
+    given: ModelFiles
+    repaired: tuple[str, ...] = ()
+
+
+def faithful(files: ModelFiles) -> FaithfulFiles:
+    """Replace a projector file that llama.cpp would read wrongly by a repaired copy.
+
+    That concerns LLaVA-1.5 files: see `astrollava.models.repair`. The copy is made in the cache
+    folder at first use. llama.cpp is loaded for such files only.
+
+    Parameters
+    ----------
+    files : ModelFiles
+        A pair.
+
+    Returns
+    -------
+    FaithfulFiles
+
+    Raises
+    ------
+    ModelNotFound, InvalidModelFile
+        The projector's header cannot be read.
+    EngineUnavailable
+        llama.cpp is needed and missing.
+    NotEnoughSpace, ModelError
+        The copy cannot be written.
+    """
+    from astrollava.models import gguf, repair
+
+    header = gguf.read_header(files.mmproj)
+    if not repair.has_class_token(header):
+        return FaithfulFiles(files, files)
+    from astrollava.engine import class_token_order
+
+    order = class_token_order()
+    names = tuple(defect.name for defect in repair.diagnose(header, order))
+    right = dataclasses.replace(files, mmproj=repair.repair(header, order)) if names else files
+    return FaithfulFiles(right, files, names)
