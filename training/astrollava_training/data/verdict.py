@@ -131,7 +131,7 @@ def _leading(facts: Facts, question: str) -> tuple[str, float]:
     if answered is None:
         return "", 0.0
     # Of two answers with equal votes the last one of the tree, which for yes and no is "no".
-    best = max(reversed(answered), key=lambda answer: answered[answer])
+    best = max(reversed(tuple(answered)), key=lambda answer: answered[answer])
     return best, answered[best]
 
 
