@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .catalog import ModelFiles, resolve
+from .catalog import ModelFiles
 from .facts import ModelFacts, facts
+from .finding import resolve
 
 __all__ = ["ModelFacts", "ModelFiles", "facts", "resolve"]

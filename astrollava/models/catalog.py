@@ -1,25 +1,26 @@
-"""From what a user calls a model to the two files it is made of."""
+"""The models that can be called by a name: where they are, what for, and what they need."""
 
 from __future__ import annotations
 
-import os
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from astrollava.errors import InvalidRequest, ModelNotFound
 
-__all__ = ["NAMES", "ModelFiles", "resolve"]
+__all__ = ["Entry", "ModelFiles", "RemoteFile", "add", "entries", "find", "get", "near_names"]
 
-_EMBEDDED: Final = Path(__file__).parent / "embedded" / "astrollava-embedded-v0"
-
-#: The names `resolve` knows.
-NAMES: Final = ("embedded",)
-
-_ACCEPTED: Final = (
-    f"a name ({', '.join(NAMES)}), a .gguf file with its mmproj, or a folder that holds both"
-)
+_TABLE: Final = Path(__file__).with_name("catalog.toml")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_REPOSITORY: Final = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_RULES: Final = frozenset({"pad", "crop", "stretch"})
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class ModelFiles:
     licence : str or None
         Its licence where the catalogue knows it.
     source : str
-        Where it comes from: ``"package"`` or ``"path"``.
+        Where it comes from: ``"package"``, ``"path"``, ``"bundle"``, or
+        ``"hf:owner/repository@commit"``.
     """
 
     name: str
@@ -45,136 +47,194 @@ class ModelFiles:
     source: str = "path"
 
 
-def resolve(
-    model: str | os.PathLike[str] = "embedded", mmproj: str | os.PathLike[str] | None = None
-) -> ModelFiles:
-    """Find the files of a model.
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repository on the hub.
+
+    Attributes
+    ----------
+    file : str
+        Its name in the repository.
+    bytes : int or None
+        Its exact size where it is known.
+    sha256 : str or None
+        Its hash, 64 hexadecimal digits, where it is known. The hub's own is used where it is not.
+    about : int or None
+        Its size to three digits or so, where the exact one is not known.
+    """
+
+    file: str
+    bytes: int | None = None
+    sha256: str | None = None
+    about: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.sha256 is not None and not _SHA256.fullmatch(self.sha256):
+            raise InvalidRequest(
+                f"the SHA-256 of {self.file} is {self.sha256!r}",
+                expected="64 hexadecimal digits in lower case",
+            )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the catalogue.
+
+    Attributes
+    ----------
+    name : str
+        What it is called by: lower case letters, digits, ``.``, ``_`` and ``-``.
+    title : str
+        Its name in full.
+    licence : str
+        The licence of its weights.
+    image_tokens : int
+        Tokens of one picture at the tower's size; 0 where the picture's size decides.
+    render_rule : str
+        How a picture that is not square was made so in training: ``"pad"``, ``"crop"`` or
+        ``"stretch"``.
+    good_at, needs, note : str
+        For people who choose.
+    checked : str
+        What of all this was checked, how and when.
+    repo, revision : str or None
+        The repository on the hub, ``"owner/name"``, and the commit; ``None`` means its ``main``.
+    text, mmproj : RemoteFile or None
+        The pair of files in it.
+    checkpoint : str or None
+        The repository of a checkpoint that has to be converted first, instead of a pair.
+    """
+
+    name: str
+    title: str
+    licence: str
+    image_tokens: int
+    render_rule: str
+    good_at: str = ""
+    needs: str = ""
+    note: str = ""
+    checked: str = ""
+    repo: str | None = None
+    revision: str | None = None
+    text: RemoteFile | None = None
+    mmproj: RemoteFile | None = None
+    checkpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        for given in (self.repo, self.checkpoint):
+            if given is not None and not _REPOSITORY.fullmatch(given):
+                raise self._wrong(f"the repository {given!r}", "owner/name")
+        if not _NAME.fullmatch(self.name):
+            raise self._wrong("that name", "lower case letters, digits, '.', '_' and '-'")
+        if self.render_rule not in _RULES:
+            raise self._wrong(f"the render rule {self.render_rule!r}", "pad, crop or stretch")
+        if self.revision is not None and not _COMMIT.fullmatch(self.revision):
+            raise self._wrong(f"the revision {self.revision!r}", "40 hexadecimal digits")
+        if (self.repo is None) != (self.text is None) or (self.text is None) != (
+            self.mmproj is None
+        ):
+            raise self._wrong("a part of a pair", "repo, text and mmproj together, or none of them")
+
+    @property
+    def files(self) -> dict[str, RemoteFile]:
+        """Role (``"text"``, ``"mmproj"``) -> file on the hub; empty where there is no pair."""
+        if self.text is None or self.mmproj is None:
+            return {}
+        return {"text": self.text, "mmproj": self.mmproj}
+
+    @property
+    def size(self) -> int:
+        """Bytes to download, as far as they are known."""
+        return sum(f.bytes or f.about or 0 for f in self.files.values())
+
+    def _wrong(self, what: str, expected: str) -> InvalidRequest:
+        return InvalidRequest(f"the catalogue entry {self.name!r} has {what}", expected=expected)
+
+
+_added: dict[str, Entry] = {}
+
+
+@functools.cache
+def _table() -> dict[str, Entry]:
+    rows = tomllib.loads(_TABLE.read_text(encoding="utf-8"))["model"]
+    return {row["name"]: _entry(row) for row in rows}
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    parts = {role: RemoteFile(**row[role]) for role in ("text", "mmproj") if role in row}
+    return Entry(**{**row, **parts})
+
+
+def entries() -> tuple[Entry, ...]:
+    """Return the models of the catalogue, those that were added last.
+
+    Examples
+    --------
+    >>> entries()[0].name
+    'embedded'
+    """
+    return (*_table().values(), *_added.values())
+
+
+def add(entry: Entry) -> None:
+    """Add a model to the catalogue, for the life of the process; for plugins.
 
     Parameters
     ----------
-    model : str or path-like
-        A name of the catalogue (`NAMES`), a ``.gguf`` file, or a folder with a language model and
-        a projector.
-    mmproj : path-like, optional
-        The projector of a model given by its path. By default the one ``.gguf`` file beside the
-        model that has ``mmproj`` in its name.
+    entry : Entry
+        The model.
 
-    Returns
-    -------
-    ModelFiles
-        Both files exist; their contents are not looked at.
+    Raises
+    ------
+    InvalidRequest
+        There is a model of that name already: a name must mean the same to everybody.
+    """
+    if find(entry.name) is not None:
+        raise InvalidRequest(
+            f"there is a model {entry.name!r} in the catalogue already", hint="Choose another name"
+        )
+    _added[entry.name] = entry
+
+
+def find(name: str) -> Entry | None:
+    """Return the model of that name, whatever its case, or None."""
+    key = name.strip().lower()
+    return _table().get(key) or _added.get(key)
+
+
+def get(name: str) -> Entry:
+    """Return the model of that name.
+
+    Parameters
+    ----------
+    name : str
+        Its name, in any case.
 
     Raises
     ------
     ModelNotFound
-        There is no such name or file, or not exactly one projector beside the model.
-    InvalidRequest
-        A projector was given for a model of the catalogue, which has its own.
+        There is none; names near to it are given.
 
     Examples
     --------
-    >>> resolve("embedded").mmproj.name
-    'astrollava-embedded-v0-mmproj.gguf'
+    >>> get("llava-1.5-7b").image_tokens
+    576
     """
-    if isinstance(model, str) and model.strip().lower() in NAMES:
-        if mmproj is not None:
-            raise InvalidRequest(
-                f"a projector, {os.fspath(mmproj)}, was given for {model!r}, which has its own",
-                hint="Leave mmproj away, or give the path of the language model as well",
-            )
-        return _embedded()
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return _from_folder(path, mmproj)
-    if path.is_file():
-        return _from_file(path, mmproj)
-    raise _unknown(str(model), path)
-
-
-def _embedded() -> ModelFiles:
-    text, mmproj = (_EMBEDDED.with_name(f"{_EMBEDDED.name}-{r}.gguf") for r in ("text", "mmproj"))
-    for file in (text, mmproj):
-        if not file.is_file():
-            raise ModelNotFound(
-                f"the embedded model's file {file} is missing from this installation",
-                hint="Install astrollava anew, or make it in a checkout with: make embedded-model",
-            )
-    return ModelFiles("embedded", text, mmproj, source="package")
-
-
-def _from_folder(folder: Path, mmproj: str | os.PathLike[str] | None) -> ModelFiles:
-    texts = [f for f in _models(folder) if not _looks_like_mmproj(f)]
-    if len(texts) != 1:
+    entry = find(name)
+    if entry is None:
+        near = near_names(name)
         raise ModelNotFound(
-            f"{folder} holds {_listing(texts, 'language models')}",
-            expected="exactly one .gguf file without mmproj in its name",
-            hint="Give the path of the .gguf file itself" if texts else "",
+            f"there is no model {name!r} in the catalogue",
+            hint=f"Did you mean {' or '.join(near)}" if near else "See: astrollava models list",
         )
-    return _from_file(texts[0], mmproj, name=folder.resolve().name)
+    return entry
 
 
-def _from_file(
-    path: Path, mmproj: str | os.PathLike[str] | None, name: str | None = None
-) -> ModelFiles:
-    if mmproj is not None:
-        given = Path(mmproj).expanduser()
-        if not given.is_file():
-            raise ModelNotFound(
-                f"there is no projector file {given}", expected="the path of an mmproj .gguf file"
-            )
-        return ModelFiles(name or path.stem, path, given)
-    if path.suffix.lower() != ".gguf":
-        raise ModelNotFound(f"{path} is no .gguf file", expected=_ACCEPTED)
-    if _looks_like_mmproj(path):
-        raise ModelNotFound(
-            f"{path} is a projector (mmproj) by its name, and no language model was given",
-            hint="Give the language model's file first and this one as mmproj",
-        )
-    beside = [f for f in _models(path.parent) if _looks_like_mmproj(f)]
-    if len(beside) != 1:
-        others = [f for f in _models(path.parent) if f.name != path.name]
-        raise ModelNotFound(
-            f"{path.parent} holds {_listing(beside, 'projectors')} for {path.name}"
-            + ("" if beside else f"; beside it: {_names(others)}"),
-            expected="exactly one .gguf file with mmproj in its name beside the model",
-            hint="Give the projector's path as mmproj",
-        )
-    return ModelFiles(name or path.stem, path, beside[0])
-
-
-def _models(folder: Path) -> list[Path]:
-    try:
-        return sorted(f for f in folder.iterdir() if f.suffix.lower() == ".gguf" and f.is_file())
-    except OSError as error:
-        raise ModelNotFound(f"{folder} cannot be read: {error}") from None
-
-
-def _looks_like_mmproj(path: Path) -> bool:
-    return "mmproj" in path.name.lower()
-
-
-def _listing(files: list[Path], what: str) -> str:
-    return f"{len(files)} {what} ({_names(files)})" if files else f"no {what}"
-
-
-def _names(files: list[Path]) -> str:
-    shown = ", ".join(f.name for f in files[:8]) or "no .gguf files"
-    return shown + (f" and {len(files) - 8} more" if len(files) > 8 else "")
-
-
-def _unknown(model: str, path: Path) -> ModelNotFound:
-    if path.suffix.lower() == ".gguf" or os.sep in model or path.is_absolute():
-        near = []
-        if path.parent.is_dir():
-            near = get_close_matches(path.name, [f.name for f in _models(path.parent)], n=3)
-        return ModelNotFound(
-            f"there is no file or folder {model}",
-            expected=_ACCEPTED,
-            hint=f"Near it: {', '.join(near)}" if near else "",
-        )
-    near = get_close_matches(model.strip().lower(), NAMES, n=3, cutoff=0.5)
-    return ModelNotFound(
-        f"there is no model {model!r}",
-        expected=_ACCEPTED,
-        hint=f"Did you mean {' or '.join(near)}" if near else "",
-    )
+def near_names(name: str) -> list[str]:
+    """Return up to three names of the catalogue that look like `name`, the nearest first."""
+    known = [entry.name for entry in entries()]
+    asked = name.strip().lower()
+    near = get_close_matches(asked, known, n=3, cutoff=0.6)
+    # "llava" or "qwen" is a family for people, and too short to look like any of its names.
+    family = [known_name for known_name in known if len(asked) >= 4 and asked in known_name]
+    return list(dict.fromkeys([*near, *family]))[:3]

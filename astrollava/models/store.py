@@ -1,14 +1,63 @@
-"""Model files on disk: their hashes."""
+"""Model files on disk: bringing them here, holding them against their hashes, removing them.
+
+Downloads go into the cache of the hub (``HF_HOME``), which other programs share.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
+from astrollava._cache import cache_folder, whole_file
+from astrollava.errors import InvalidRequest, ModelError, ModelNotFound
+
+from . import _bundled, _hub, catalog
 from ._bytes import open_model
+from ._hf_names import PREFIX, HubName, choose_pair, parse
+from ._hub_cache import RepositoryCache
+from ._progress import Progress, reporting
+from .catalog import ModelFiles, RemoteFile
 
-__all__ = ["sha256"]
+__all__ = ["Verified", "cached", "pull", "remove", "sha256", "verify"]
+
+_CHUNK: Final = 1 << 22
+#: Hashing less takes no longer than looking its hash up.
+_WORTH_KEEPING: Final = 32 << 20
+_SUMS: Final = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A file held against its hash.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    sha256 : str
+        The hash it has.
+    expected : str or None
+        The hash it should have, or None where nothing says.
+    by : str
+        What says so: ``"catalogue"``, ``"hub"``, ``"bundle"``, ``"SHA256SUMS"`` or ``"nothing"``.
+    """
+
+    path: Path
+    sha256: str
+    expected: str | None
+    by: str
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is what it should be; so is a file of which nothing is known."""
+        return self.expected is None or self.sha256 == self.expected
 
 
 def sha256(path: str | Path) -> str:
@@ -17,8 +66,8 @@ def sha256(path: str | Path) -> str:
     Parameters
     ----------
     path : path-like
-        The file. Its hash is kept for the life of the process and taken anew when the file's size
-        or time of change differs.
+        The file. Its hash is kept, for large files beyond the life of the process too, and taken
+        anew when the file's size, inode or one of its times differs.
 
     Returns
     -------
@@ -35,10 +84,268 @@ def sha256(path: str | Path) -> str:
     path = Path(path).absolute()
     file, size = open_model(path)
     with file:
-        return _sha256(path, size, path.stat().st_mtime_ns)
+        there = os.fstat(file.fileno())
+        return _sha256(path, (size, there.st_mtime_ns, there.st_ctime_ns, there.st_ino))
 
 
 @lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    if state[0] < _WORTH_KEEPING:
+        return _hash(path, None)
+    key = hashlib.sha256(repr((os.path.realpath(path), state)).encode()).hexdigest()
+    kept = cache_folder("hashes", key)
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        known = kept.read_text(encoding="ascii")
+        if len(known) == 64:
+            return known
+    found = _hash(path, None)
+    # A cache that cannot be written costs time, nothing else.
+    with contextlib.suppress(ModelError), whole_file(kept) as file:
+        file.write(found.encode())
+    return found
+
+
+def _hash(path: Path, progress: Progress | None) -> str:
+    file, size = open_model(path)
+    taken = hashlib.sha256()
+    done = 0
+    buffer = memoryview(bytearray(_CHUNK))
+    with file:
+        while count := file.readinto(buffer):  # type: ignore[attr-defined]  # a raw file
+            taken.update(buffer[:count])
+            done += count
+            if progress is not None:
+                progress(path.name, done, size)
+    return taken.hexdigest()
+
+
+def pull(name: str, *, progress: Progress | None = None) -> ModelFiles:
+    """Bring a model here, if it is not here yet.
+
+    What is already here is not downloaded again, and a download that broke off is continued.
+
+    Parameters
+    ----------
+    name : str
+        A name of the catalogue, or ``hf:owner/repository:QUANTIZATION``.
+    progress : callable, optional
+        Called with what is done, the bytes done and the bytes in all. By default a bar is drawn on
+        standard error where that is a terminal.
+
+    Returns
+    -------
+    ModelFiles
+        The files, each with the hash it should have.
+
+    Raises
+    ------
+    ModelNotFound
+        There is no such model, or it has to be converted first.
+    DownloadFailed, HashMismatch, NotEnoughSpace
+        The files could not be brought here.
+    """
+    here = cached(name)
+    if here is not None:
+        return here
+    wanted = _remote(name)
+    promises = {
+        role: _hub.ask(wanted.repo, file, wanted.revision) for role, file in wanted.files.items()
+    }
+    root = RepositoryCache(wanted.repo).root
+    _hub.require_space(root, sum(p.size for p in promises.values() if not _is_here(p)))
+    with reporting(progress) as report:
+        paths = {
+            role: _hub.fetch(promise, report, revision=wanted.revision)
+            for role, promise in promises.items()
+        }
+    return wanted.model(paths, promises["text"].commit)
+
+
+def _is_here(promise: _hub.Promise) -> bool:
+    return RepositoryCache(promise.repo).blob(promise.content).is_file()
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """A pair of files on the hub."""
+
+    name: str
+    repo: str
+    revision: str | None
+    files: dict[str, RemoteFile]
+    licence: str | None
+
+    def model(self, paths: dict[str, Path], commit: str) -> ModelFiles:
+        source = f"hf:{self.repo}@{commit}"
+        return ModelFiles(self.name, paths["text"], paths["mmproj"], self.licence, source)
+
+
+def _remote(name: str) -> _Remote:
+    """Find out what a name stands for, asking the hub for the files of ``hf:`` names."""
+    if not _is_hub_name(name):
+        return _of_catalogue(name)
+    asked = parse(name)
+    there = _hub.listing(asked.repo, asked.revision)
+    files = choose_pair(asked, there.files)
+    # Of one commit: a repository may change between two questions. What finds it again later is
+    # the branch, which the cache then knows.
+    return _Remote(name.strip(), asked.repo, asked.revision or "main", files, there.licence)
+
+
+def _of_catalogue(name: str) -> _Remote:
+    entry = catalog.get(name)
+    if entry.repo is None:
+        raise _no_pair(entry)
+    return _Remote(entry.name, entry.repo, entry.revision, entry.files, entry.licence)
+
+
+def _no_pair(entry: catalog.Entry) -> ModelNotFound:
+    if entry.checkpoint is None:
+        return ModelNotFound(f"{entry.name} is not on the hub", hint="It comes with astrollava")
+    folder = entry.checkpoint.rsplit("/", 1)[-1]
+    return ModelNotFound(
+        f"there is no GGUF pair of {entry.name}: it is made from the checkpoint {entry.checkpoint}",
+        hint=f"hf download {entry.checkpoint} --local-dir {folder}, then: astrollava models "
+        f"convert {folder} -o {entry.name} --quantize q4_k_m",
+    )
+
+
+def _is_hub_name(name: str) -> bool:
+    return name.strip().lower().startswith(PREFIX)
+
+
+def cached(name: str) -> ModelFiles | None:
+    """Return the files of a model if both are here; nothing asks the network.
+
+    Parameters
+    ----------
+    name : str
+        A name of the catalogue, or ``hf:owner/repository:QUANTIZATION``.
+    """
+    wanted = _cached_pair(parse(name), name) if _is_hub_name(name) else None
+    if not _is_hub_name(name):
+        entry = catalog.get(name)
+        if entry.repo is not None:
+            wanted = _of_catalogue(name)
+    if wanted is None:
+        return None
+    cache = RepositoryCache(wanted.repo)
+    paths = {r: cache.find(f.file, wanted.revision, f.sha256) for r, f in wanted.files.items()}
+    found = {role: path for role, path in paths.items() if path is not None}
+    if len(found) != len(paths):
+        return None
+    commit = found["text"].relative_to(cache.folder / "snapshots").parts[0]
+    return wanted.model(found, commit)
+
+
+def _cached_pair(asked: HubName, name: str) -> _Remote | None:
+    """Choose among the files that are here, as `pull` would among those on the hub."""
+    if asked.quantization is None and not _hub.is_offline():
+        return None
+    names = RepositoryCache(asked.repo).names(asked.revision)
+    with contextlib.suppress(ModelNotFound):
+        files = choose_pair(asked, [RemoteFile(file) for file in names])
+        return _Remote(name.strip(), asked.repo, asked.revision or "main", files, None)
+    return None
+
+
+def verify(files: ModelFiles, *, progress: Progress | None = None) -> Iterator[Verified]:
+    """Hold the files of a model against the hashes they should have, reading every byte.
+
+    Parameters
+    ----------
+    files : ModelFiles
+        The model.
+    progress : callable, optional
+        As for `pull`.
+
+    Yields
+    ------
+    Verified
+        One for each file.
+    """
+    with reporting(progress) as report:
+        for role, path in (("text", files.text), ("mmproj", files.mmproj)):
+            expected, by = _expected(files, role, path)
+            yield Verified(path, _hash(path, report), expected, by)
+
+
+def _expected(files: ModelFiles, role: str, path: Path) -> tuple[str | None, str]:
+    entry = catalog.find(files.name)
+    if files.source.startswith(PREFIX):
+        known = entry.files[role].sha256 if entry is not None and entry.files else None
+        if known:
+            return known, "catalogue"
+        named = RepositoryCache(parse(files.source).repo).content(path)
+        return (named, "hub") if named and len(named) == 64 else (None, "nothing")
+    if files.source == "bundle" and (bundled := _bundled.find(files.name)) is not None:
+        folder, manifest = bundled
+        return manifest.files[path.relative_to(folder).as_posix()][1], "bundle"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in (path.parent / _SUMS).read_text(encoding="utf-8").splitlines():
+            content, _, name = line.partition(" ")
+            if name.strip().lstrip("*") == path.name:
+                return content.lower(), _SUMS
+    return None, "nothing"
+
+
+def remove(name: str) -> int:
+    """Remove the files of a model from this machine.
+
+    Parameters
+    ----------
+    name : str
+        A name of the catalogue, ``hf:owner/repository:QUANTIZATION``, or the name of a model that
+        came on a bundle. Files given by a path are left to their owner.
+
+    Returns
+    -------
+    int
+        The bytes that were freed; content that other files of the cache share stays.
+
+    Raises
+    ------
+    ModelNotFound
+        It is not here.
+    InvalidRequest
+        It belongs to the package.
+    """
+    bundled = _bundled.find(name)
+    if bundled is not None:
+        return _remove_folder(bundled[0])
+    entry = catalog.find(name)
+    if entry is not None and entry.repo is None and entry.checkpoint is None:
+        raise InvalidRequest(f"{entry.name} comes with astrollava", hint="Nothing was removed")
+    if entry is None and not _is_hub_name(name):
+        catalog.get(name)
+    files = _removable(name)
+    if files is None:
+        raise ModelNotFound(f"{name} is not on this machine", hint="Nothing was removed")
+    repo, names = files
+    cache = RepositoryCache(repo)
+    return sum(cache.discard(file) for file in names)
+
+
+def _removable(name: str) -> tuple[str, list[str]] | None:
+    """Return the repository and the files of a model, those too that are here by half."""
+    entry = catalog.find(name)
+    if entry is not None and entry.repo is not None:
+        cache = RepositoryCache(entry.repo)
+        names = [f.file for f in entry.files.values()]
+        begun = [cache.partial(f.sha256) for f in entry.files.values() if f.sha256]
+        there = any(cache.find(f.file, entry.revision, f.sha256) for f in entry.files.values())
+        for path in begun:
+            there |= path.exists()
+            path.unlink(missing_ok=True)
+        return (entry.repo, names) if there else None
+    if not _is_hub_name(name):
+        return None
+    asked = parse(name)
+    wanted = _cached_pair(HubName(asked.repo, asked.quantization or None, asked.revision), name)
+    return (wanted.repo, [f.file for f in wanted.files.values()]) if wanted else None
+
+
+def _remove_folder(folder: Path) -> int:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    shutil.rmtree(folder)
+    return size

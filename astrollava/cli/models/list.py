@@ -9,7 +9,7 @@ __all__ = ["list_models"]
 
 def list_models() -> None:
     """List the models that can be called by a name."""
-    from astrollava.models.catalog import NAMES
+    from astrollava.models.catalog import entries
 
-    for name in NAMES:
-        say(name)
+    for entry in entries():
+        say(entry.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from astrollava.errors import InvalidRequest, ModelNotFound
-from astrollava.models import ModelFiles, catalog, resolve
+from astrollava.models import ModelFiles, finding, resolve
 from tiny_pair import write_pair
 
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_embedded_model_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "_EMBEDDED", tmp_path / "astrollava-embedded-v0")
+    monkeypatch.setattr(finding, "_EMBEDDED", tmp_path / "astrollava-embedded-v0")
     with pytest.raises(ModelNotFound, match="missing from this installation") as caught:
         resolve()
     assert "make embedded-model" in str(caught.value)
@@ -106,9 +106,13 @@ def test_unknown_names_get_near_matches_and_what_is_accepted(folder: Path) -> No
         resolve("embeded")
     assert "Did you mean embedded" in str(caught.value)
     with pytest.raises(ModelNotFound) as caught:
-        resolve("llava-1.5-7b")
-    assert "a name (embedded)" in str(caught.value)
+        resolve("a-model-nobody-has")
+    assert "astrollava models list" in str(caught.value)
     assert "Did you mean" not in str(caught.value)
+    with pytest.raises(ModelNotFound, match=r"llava-1\.5-7b or"):
+        resolve("llava-1.5-7")
+    with pytest.raises(ModelNotFound, match=r"qwen2\.5-vl-3b or qwen2\.5-vl-7b"):
+        resolve("qwen")
     with pytest.raises(ModelNotFound, match="no file or folder") as caught:
         resolve(folder / "galxy.gguf")
     assert "Near it: galaxy.gguf" in str(caught.value)

@@ -1,0 +1,107 @@
+"""Finding a pair of model files on this disk, by the path of one of them or of their folder."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from astrollava.errors import ModelNotFound
+
+from .catalog import ModelFiles, near_names
+
+__all__ = ["from_path", "unknown"]
+
+_ACCEPTED: Final = (
+    "a name (see: astrollava models list), hf:owner/repository:QUANTIZATION, a .gguf file with its "
+    "mmproj, or a folder that holds both"
+)
+
+
+def from_path(path: Path, mmproj: str | os.PathLike[str] | None) -> ModelFiles | None:
+    """Return the pair at a path, or None where there is nothing."""
+    if path.is_dir():
+        return _from_folder(path, mmproj)
+    if path.is_file():
+        return _from_file(path, mmproj)
+    return None
+
+
+def _from_folder(folder: Path, mmproj: str | os.PathLike[str] | None) -> ModelFiles:
+    texts = [f for f in _models(folder) if not _looks_like_mmproj(f)]
+    if len(texts) != 1:
+        raise ModelNotFound(
+            f"{folder} holds {_listing(texts, 'language models')}",
+            expected="exactly one .gguf file without mmproj in its name",
+            hint="Give the path of the .gguf file itself" if texts else "",
+        )
+    return _from_file(texts[0], mmproj, name=folder.resolve().name)
+
+
+def _from_file(
+    path: Path, mmproj: str | os.PathLike[str] | None, name: str | None = None
+) -> ModelFiles:
+    if mmproj is not None:
+        given = Path(mmproj).expanduser()
+        if not given.is_file():
+            raise ModelNotFound(
+                f"there is no projector file {given}", expected="the path of an mmproj .gguf file"
+            )
+        return ModelFiles(name or path.stem, path, given)
+    if path.suffix.lower() != ".gguf":
+        raise ModelNotFound(f"{path} is no .gguf file", expected=_ACCEPTED)
+    if _looks_like_mmproj(path):
+        raise ModelNotFound(
+            f"{path} is a projector (mmproj) by its name, and no language model was given",
+            hint="Give the language model's file first and this one as mmproj",
+        )
+    beside = [f for f in _models(path.parent) if _looks_like_mmproj(f)]
+    if len(beside) != 1:
+        others = [f for f in _models(path.parent) if f.name != path.name]
+        raise ModelNotFound(
+            f"{path.parent} holds {_listing(beside, 'projectors')} for {path.name}"
+            + ("" if beside else f"; beside it: {_names(others)}"),
+            expected="exactly one .gguf file with mmproj in its name beside the model",
+            hint="Give the projector's path as mmproj",
+        )
+    return ModelFiles(name or path.stem, path, beside[0])
+
+
+def _models(folder: Path) -> list[Path]:
+    try:
+        return sorted(f for f in folder.iterdir() if f.suffix.lower() == ".gguf" and f.is_file())
+    except OSError as error:
+        raise ModelNotFound(f"{folder} cannot be read: {error}") from None
+
+
+def _looks_like_mmproj(path: Path) -> bool:
+    return "mmproj" in path.name.lower()
+
+
+def _listing(files: list[Path], what: str) -> str:
+    return f"{len(files)} {what} ({_names(files)})" if files else f"no {what}"
+
+
+def _names(files: list[Path]) -> str:
+    shown = ", ".join(f.name for f in files[:8]) or "no .gguf files"
+    return shown + (f" and {len(files) - 8} more" if len(files) > 8 else "")
+
+
+def unknown(model: str, path: Path) -> ModelNotFound:
+    """Make the error for a model that is neither on this disk nor in the catalogue."""
+    if path.suffix.lower() == ".gguf" or os.sep in model or path.is_absolute():
+        near = []
+        if path.parent.is_dir():
+            near = get_close_matches(path.name, [f.name for f in _models(path.parent)], n=3)
+        return ModelNotFound(
+            f"there is no file or folder {model}",
+            expected=_ACCEPTED,
+            hint=f"Near it: {', '.join(near)}" if near else "",
+        )
+    near = near_names(model)
+    return ModelNotFound(
+        f"there is no model {model!r}",
+        expected=_ACCEPTED,
+        hint=f"Did you mean {' or '.join(near)}" if near else "",
+    )
