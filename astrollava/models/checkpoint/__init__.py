@@ -1,0 +1,23 @@
+"""Checkpoints as training frameworks write them: opened, bounded and read without running them."""
+
+from __future__ import annotations
+
+from ._language import Language, Rope
+from ._open import Checkpoint, open_checkpoint
+from ._rendering import Rendering
+from ._tensor import StoredTensor, Tensor, as_float32, numpy_type
+from ._vision import ACTIVATIONS, Tower
+
+__all__ = [
+    "ACTIVATIONS",
+    "Checkpoint",
+    "Language",
+    "Rendering",
+    "Rope",
+    "StoredTensor",
+    "Tensor",
+    "Tower",
+    "as_float32",
+    "numpy_type",
+    "open_checkpoint",
+]

@@ -1,0 +1,61 @@
+"""One name for each weight, whatever the layout calls it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["canonical"]
+
+_PROJECTOR: Final = {"linear_1": "0", "linear_2": "2"}
+#: Computed anew by everybody: positions in order, the frequencies of the rotary embedding.
+_BUFFERS: Final = re.compile(r"(.*\.)?(position_ids|rotary_emb\.inv_freq)")
+#: The text half of CLIP and SigLIP, and what joins it to the pictures.
+_OTHER_HALF: Final = (
+    "text_model.", "text_projection.", "visual_projection.", "logit_scale", "logit_bias",
+)  # fmt: skip
+
+
+def canonical(name: str) -> str | None:
+    """Return the name of a weight as `Checkpoint.tensors` has it, None for one that is not needed.
+
+    Parameters
+    ----------
+    name : str
+        As in a file: of ``LlavaForConditionalGeneration`` in any version of transformers, of
+        ``LlavaLlamaForCausalLM``, of a vision tower by itself, or of a PEFT adapter.
+
+    Returns
+    -------
+    str or None
+        It begins with ``language.``, ``vision.``, ``projector.`` or, for what fits nowhere,
+        ``other.``.
+
+    Examples
+    --------
+    >>> canonical("language_model.model.layers.0.mlp.up_proj.weight")
+    'language.layers.0.mlp.up_proj.weight'
+    >>> canonical("base_model.model.model.mm_projector.0.bias")
+    'projector.0.bias'
+    """
+    rest = _without(name, ("base_model.", "model."))
+    if _BUFFERS.fullmatch(rest) or rest.startswith(_OTHER_HALF):
+        return None
+    if rest.startswith(("vision_tower.", "vision_model.")):
+        return "vision." + _without(rest, ("vision_tower.", "vision_model."))
+    if rest.startswith("language_model."):
+        return "language." + _without(rest, ("language_model.", "model."))
+    if rest.startswith("mm_projector."):
+        return "projector." + rest.removeprefix("mm_projector.")
+    if rest.startswith("multi_modal_projector."):
+        part, _, kind = rest.removeprefix("multi_modal_projector.").partition(".")
+        return f"projector.{_PROJECTOR.get(part, part)}.{kind}"
+    if rest.startswith(("embed_tokens.", "layers.", "norm.", "lm_head.")):
+        return "language." + rest
+    return "other." + rest
+
+
+def _without(name: str, prefixes: tuple[str, ...]) -> str:
+    while name.startswith(prefixes):
+        name = name[name.index(".") + 1 :]
+    return name
