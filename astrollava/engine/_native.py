@@ -21,6 +21,9 @@ from astrollava.errors import GenerationError, ModelLoadFailed
 
 __all__ = ["MAX_OUTPUTS", "Context", "TextModel", "model_params"]
 
+#: Set to "first" by astrollava's converter, where llama.cpp puts a space before no text or every.
+_SPACE_PREFIX = "astrollava.tokenizer.space_prefix"
+
 #: Rows of logits asked for in one decode at most; bounds the compute buffer of large vocabularies.
 MAX_OUTPUTS = 32
 
@@ -63,6 +66,7 @@ class TextModel:
         self.bos = int(llama.llama_vocab_bos(self._vocab))
         self.bos_text = self._token_text(self.bos)
         self.eos_text = self._token_text(int(llama.llama_vocab_eos(self._vocab)))
+        self._space_at_start = self.metadata(_SPACE_PREFIX) == "first"
         self.adds_bos = bool(llama.llama_vocab_get_add_bos(self._vocab)) and self.bos >= 0
         self._pieces: dict[int, tuple[bytes, bool]] = {}
 
@@ -72,8 +76,21 @@ class TextModel:
         self._lib.llama.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace")
 
-    def tokenize(self, text: str) -> list[int]:
-        """Return the tokens of `text`; special tokens written out in it are recognised."""
+    def tokenize(self, text: str, *, start: bool = False) -> list[int]:
+        """Return the tokens of `text`; special tokens written out in it are recognised.
+
+        Some tokenizers treat the text with which a prompt starts in another way: `start` says that
+        this is it.
+        """
+        tokens = self._tokenize(text)
+        if start and self._space_at_start and tokens and not text.startswith(" "):
+            llama = self._lib.llama
+            kind = llama.llama_vocab_get_attr(self._vocab, tokens[0])
+            if kind & (llama.LLAMA_TOKEN_ATTR_NORMAL | llama.LLAMA_TOKEN_ATTR_BYTE):
+                return self._tokenize(f" {text}")
+        return tokens
+
+    def _tokenize(self, text: str) -> list[int]:
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         while True:

@@ -64,12 +64,15 @@ class Plan:
         The text after the last image.
     tail_tokens : tuple of int
         The tokens of `tail`.
+    starts : bool
+        True where `tail` is the whole prompt.
     """
 
     blocks: tuple[Block, ...]
     tokens: int
     tail: str
     tail_tokens: tuple[int, ...]
+    starts: bool
 
 
 def make_plan(
@@ -103,7 +106,7 @@ def make_plan(
                 expected=f"{model.n_embd}, the width of this model",
                 hint="Encode the image with the engine that is to read it",
             )
-    tail = tuple(model.tokenize(texts[-1]))
+    tail = tuple(model.tokenize(texts[-1], start=not images))
     blocks = tuple(_blocks(model, texts, tail, images, n_batch))
     tokens = size_of(blocks)
     if not tokens:
@@ -117,7 +120,7 @@ def make_plan(
             hint="Shorten the text or the conversation, give fewer images, or load the model with"
             " a larger n_ctx",
         )
-    return Plan(blocks, tokens, texts[-1], tail)
+    return Plan(blocks, tokens, texts[-1], tail, starts=not images)
 
 
 def _blocks(
@@ -127,7 +130,7 @@ def _blocks(
     images: Sequence[ImageEmbedding],
     n_batch: int,
 ) -> Iterator[Block]:
-    pending: list[int] = list(tail) if len(texts) == 1 else model.tokenize(texts[0])
+    pending: list[int] = list(tail) if len(texts) == 1 else model.tokenize(texts[0], start=True)
     if model.adds_bos and pending[:1] != [model.bos]:
         pending.insert(0, model.bos)
     for index, image in enumerate(images, start=1):

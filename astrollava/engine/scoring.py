@@ -17,7 +17,7 @@ from astrollava.errors import ContextTooLong, GenerationError, InvalidRequest
 if TYPE_CHECKING:
     from astrollava.engine._core import Core
 
-__all__ = ["ContinuationScore", "score"]
+__all__ = ["ContinuationScore", "next_logits", "score"]
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,20 @@ def score(core: Core, plan: Plan, continuations: Sequence[str]) -> list[Continua
     return scores
 
 
+def next_logits(core: Core, plan: Plan) -> npt.NDArray[np.float32]:
+    """Return the logits of the token after the prompt, shape ``(vocabulary,)``."""
+
+    def evaluate() -> npt.NDArray[np.float32]:
+        core.cache.prefill(plan.blocks, never)
+        return core.context.logits(-1)
+
+    return exclusively(core, Turn(), evaluate)
+
+
 def _tokens_after(model: TextModel, plan: Plan, text: str) -> list[int]:
     """Tokens of `text` as they follow the prompt, where a tokenizer may treat a start otherwise."""
     n = len(plan.tail_tokens)
-    together = model.tokenize(plan.tail + text)
+    together = model.tokenize(plan.tail + text, start=plan.starts)
     tokens = together[n:] if tuple(together[:n]) == plan.tail_tokens else model.tokenize(text)
     if not tokens:
         raise InvalidRequest(
