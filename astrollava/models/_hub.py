@@ -7,6 +7,7 @@ import errno
 import logging
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ _log = logging.getLogger("astrollava")
 _SPARE: Final = 64 << 20
 #: More files than any repository of models has; a listing is untrusted.
 _MOST_FILES: Final = 20_000
+#: Bytes that are written at once: what a broken connection may lose.
+_PIECE: Final = 1 << 18
+#: Seconds to wait after each trouble in a row; a piece that comes starts the row again.
+_WAITS: Final = (1.0, 2.0, 4.0, 8.0)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -245,33 +250,67 @@ def _download(promise: Promise, blob: Path, partial: Path, progress: Progress) -
 
 
 def _get(promise: Promise, part: Part) -> None:
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    """Bring what is missing, going on after troubles that pass.
 
-    if part.done == promise.size:
-        return
-    http_get(
+    `huggingface_hub.file_download.http_get` is not used: it keeps nothing of the last ten megabytes
+    when a connection breaks, and since version 2 nothing at all when the process ends.
+    """
+    waits = iter(_WAITS)
+    while part.done < promise.size:
+        before = part.done
+        try:
+            _stream(promise, part)
+        except Exception as error:
+            if part.done > before:
+                waits = iter(_WAITS)
+            wait = next(waits, None)
+            if wait is None or not _passes(error):
+                raise
+            _log.warning(
+                "%s broke off at byte %d of %d (%s): going on",
+                promise.file,
+                part.done,
+                promise.size,
+                _first_line(error),
+            )
+            time.sleep(wait)
+
+
+def _stream(promise: Promise, part: Part) -> None:
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    # Compressed, the bytes could not be counted.
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+    if part.done:
+        headers["Range"] = f"bytes={part.done}-"
+    with get_session().stream(
+        "GET",
         promise.url,
-        part,
-        resume_size=part.done,
-        headers={**build_hf_headers(), "Accept-Encoding": "identity"},
-        expected_size=promise.size,
-        displayed_filename=promise.file,
-        tqdm_class=_NoBar,
-    )
+        headers=headers,
+        timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+        follow_redirects=True,
+    ) as response:
+        hf_raise_for_status(response)
+        if part.done and response.status_code != 206:
+            part.discard()
+        for piece in response.iter_raw(_PIECE):
+            part.write(piece)
+    if part.done < promise.size:
+        raise DownloadFailed(
+            f"{promise.file} of {promise.repo} ended at byte {part.done} of {promise.size}",
+            hint="What came is kept: the same command goes on from there",
+        )
 
 
-class _NoBar:
-    """In place of the bar `http_get` draws: the progress is told elsewhere."""
+def _passes(error: Exception) -> bool:
+    """Say whether the same request may succeed a moment later."""
+    from huggingface_hub.errors import HfHubHTTPError
 
-    def __init__(self, **_: Any) -> None: ...
-
-    def update(self, count: int) -> None: ...
-
-    def __enter__(self) -> _NoBar:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in {408, 429, 500, 502, 503, 504}
+    # The HTTP library behind huggingface_hub is its own choice: httpx, httpx2.
+    return type(error).__module__.startswith("httpx")
 
 
 @contextlib.contextmanager

@@ -22,8 +22,6 @@ class TooLong(OSError):
 class Part:
     """The beginning of a file, continued where an earlier attempt ended.
 
-    Offers what `huggingface_hub.file_download.http_get` uses of a file.
-
     Parameters
     ----------
     path : Path
@@ -64,7 +62,7 @@ class Part:
         """Whether all of it is there and has its hash."""
         return self._done == self._size and self._hash.hexdigest() == self._content
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> None:
         """Append `data`."""
         if self._done + len(data) > self._size:
             raise TooLong(f"more than the {self._size} bytes of the file came")
@@ -72,29 +70,13 @@ class Part:
         self._hash.update(data)
         self._done += len(data)
         self._progress(self._step, self._done, self._size)
-        return len(data)
-
-    def tell(self) -> int:
-        """Return the bytes that are there."""
-        return self._done
-
-    def seek(self, position: int) -> int:
-        """Go back to the beginning, which is the only place there is to go to."""
-        if position != 0:
-            raise OSError(f"cannot go to byte {position} of {self._path}")
-        self._file.seek(0)
-        self._done = 0
-        self._hash = self._fresh()
-        return 0
-
-    def truncate(self) -> int:
-        """Forget what lies behind the current position."""
-        return self._file.truncate(self._done)
 
     def discard(self) -> None:
         """Begin again from nothing."""
-        self.seek(0)
-        self.truncate()
+        self._file.seek(0)
+        self._file.truncate()
+        self._done = 0
+        self._hash = self._fresh()
 
     def finish(self, target: Path) -> None:
         """Give the file its name, once it is safely on the disk."""
