@@ -1,0 +1,65 @@
+"""Taking the weights a model needs out of those there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, overload
+
+from astrollava.errors import InvalidCheckpoint, UnsupportedModel
+from astrollava.models.checkpoint import Tensor
+
+__all__ = ["Needs"]
+
+_READABLE: Final = ("F32", "F16", "BF16")
+
+
+class Needs:
+    """Hands out weights by name, holds them against a shape and remembers which are left."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        self._left = dict.fromkeys(tensors)
+
+    def tensor(self, name: str) -> Tensor:
+        """Return a weight that must be there."""
+        tensor = self._tensors.get(name)
+        if tensor is None:
+            raise InvalidCheckpoint(
+                f"the checkpoint lacks the weight {name}",
+                hint="Its files may be incomplete, or its configuration that of another model",
+            )
+        return tensor
+
+    @overload
+    def take(self, name: str, shape: tuple[int, ...]) -> Tensor: ...
+    @overload
+    def take(self, name: str, shape: tuple[int, ...], *, optional: Literal[False]) -> Tensor: ...
+    @overload
+    def take(self, name: str, shape: tuple[int, ...], *, optional: bool) -> Tensor | None: ...
+    def take(self, name: str, shape: tuple[int, ...], *, optional: bool = False) -> Tensor | None:
+        """Return a weight, which must have the shape and numbers that can be read."""
+        if optional and name not in self._tensors:
+            return None
+        tensor = self.tensor(name)
+        if tensor.shape != shape:
+            raise InvalidCheckpoint(
+                f"the weight {name} ({tensor.name}) has the shape {tensor.shape}",
+                expected=f"{shape} by the configuration",
+            )
+        if tensor.kind not in _READABLE:
+            raise UnsupportedModel(
+                f"the weight {name} is stored as {tensor.kind}",
+                expected=", ".join(_READABLE),
+                hint="Convert the checkpoint that was not quantized",
+            )
+        self._left.pop(name, None)
+        return tensor
+
+    def skip(self, *prefixes: str) -> None:
+        """Forget weights that are not needed."""
+        for name in [name for name in self._left if name.startswith(prefixes)]:
+            del self._left[name]
+
+    def rest(self, prefix: str) -> list[str]:
+        """Return the names that nobody took."""
+        return [name for name in self._left if name.startswith(prefix)]
