@@ -34,8 +34,6 @@ _log = logging.getLogger("astrollava")
 _SPARE: Final = 64 << 20
 #: More files than any repository of models has; a listing is untrusted.
 _MOST_FILES: Final = 20_000
-#: Bytes that are written at once: what a broken connection may lose.
-_PIECE: Final = 1 << 18
 #: Seconds to wait after each trouble in a row; a piece that comes starts the row again.
 _WAITS: Final = (1.0, 2.0, 4.0, 8.0)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -294,7 +292,8 @@ def _stream(promise: Promise, part: Part) -> None:
         hf_raise_for_status(response)
         if part.done and response.status_code != 206:
             part.discard()
-        for piece in response.iter_raw(_PIECE):
+        # As it comes: a size asked for here would be kept back, and lost with the connection.
+        for piece in response.iter_raw():
             part.write(piece)
     if part.done < promise.size:
         raise DownloadFailed(

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ def big(hub: Hub) -> Hub:
 
 
 @pytest.fixture
-def entry(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Entry]:
+def entry(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Entry:
     """The pair as an entry of the catalogue, with its hashes."""
     monkeypatch.setattr(catalog, "_added", {})
     files = {
@@ -64,7 +63,7 @@ def entry(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Entry]:
         mmproj=files[MMPROJ],
     )
     catalog.add(made)
-    yield made
+    return made
 
 
 # What should happen --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A hub on the loopback device: the routes the real one has, and the troubles real networks have."""
+"""A hub on the loopback device: the routes of the real one, the troubles of real networks."""
 
 from __future__ import annotations
 
