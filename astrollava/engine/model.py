@@ -16,7 +16,7 @@ import numpy.typing as npt
 from astrollava.engine._core import load_core
 from astrollava.engine._prompt import IMAGE_MARKER, Plan, make_plan
 from astrollava.engine.sampling import Sampling
-from astrollava.engine.scoring import ContinuationScore, score
+from astrollava.engine.scoring import ContinuationScore, next_logits, score
 from astrollava.engine.sequence import Completion
 from astrollava.engine.vision import ImageEmbedding, pixel_key
 from astrollava.errors import InvalidRequest, ModelNotFound, TemplateError
@@ -57,6 +57,9 @@ class Engine:
         Height and width in pixels of the images the model reads.
     image_tokens : int
         Tokens one image takes of the context.
+    lost_patches : tuple of int
+        Rows of an image's embedding that llama.cpp does not give and a neighbour stands in for:
+        (0,) for LLaVA-1.5 where its class token comes last, else none.
     n_ctx, n_embd : int
         Size of the context in tokens, and width of an image token.
     threads : int
@@ -121,6 +124,7 @@ class Engine:
         model, projector = self._core.model, self._core.projector
         self.image_size: tuple[int, int] = projector.image_size
         self.image_tokens: int = projector.image_tokens
+        self.lost_patches: tuple[int, ...] = (0,) if projector.rows_restored else ()
         self.n_ctx: int = self._core.context.n_ctx
         self.n_embd: int = model.n_embd
         self.architecture: str = model.architecture
@@ -280,6 +284,27 @@ class Engine:
         if isinstance(continuations, str):
             raise InvalidRequest("continuations is one text", expected="a sequence of texts")
         return score(self._core, self._plan(prompt, images), continuations)
+
+    def logits(
+        self, prompt: str, images: Sequence[ImageEmbedding] = ()
+    ) -> npt.NDArray[np.float32]:
+        """Return the logits of the token that follows `prompt`.
+
+        Parameters
+        ----------
+        prompt, images
+            As for `complete`.
+
+        Returns
+        -------
+        ndarray of float32, shape (vocabulary,)
+
+        Raises
+        ------
+        ContextTooLong, InvalidRequest, ClosedError
+            As for `complete`.
+        """
+        return next_logits(self._core, self._plan(prompt, images))
 
     def _plan(self, prompt: str, images: Sequence[ImageEmbedding]) -> Plan:
         core = self._core

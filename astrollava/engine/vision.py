@@ -74,7 +74,8 @@ class Projector:
         self._n_embd = model.n_embd
         self._path = path
         self.image_size, self.kind, self._class_token_patches = self._read_header()
-        self._restored = False
+        #: Whether `restore_rows` was called for a tower that needs it.
+        self.rows_restored = False
         self.pointer = _open(lib, path, model, on_gpu=on_gpu, threads=threads)
         try:
             self._refuse_unsupported()
@@ -98,7 +99,7 @@ class Projector:
         Patches 1 to the last come out, then the class token: they move back to their places, and
         the class token makes room. Patch 0 is lost; its neighbour stands in for it.
         """
-        self._restored = self.reads_class_token
+        self.rows_restored = self.reads_class_token
 
     def _refuse_unsupported(self) -> None:
         mtmd = self._lib.mtmd
@@ -215,7 +216,7 @@ class Projector:
             shape = (int(mtmd.mtmd_input_chunk_get_n_tokens(chunk)), self._n_embd)
             out = mtmd.mtmd_get_output_embd(self.pointer)
             values = np.ctypeslib.as_array(out, shape).copy()
-            if self._restored:
+            if self.rows_restored:
                 # A picture cut into tiles has a class token in each.
                 for start in range(0, len(values), self._class_token_patches):
                     stop = min(start + self._class_token_patches, len(values))

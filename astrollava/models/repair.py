@@ -203,7 +203,10 @@ def _by_old_converter(header: GGUFHeader) -> bool:
 def _layers_without_a_name(header: GGUFHeader) -> int | None:
     """Return how many layers the file holds where the last is meant and it does not say so."""
     layers = header.metadata.get("clip.vision.block_count")
-    if _FEATURE_LAYER in header.metadata or not isinstance(layers, int) or layers < 1:
+    # Our own converter writes all layers, and says in what order the positions are.
+    if {_FEATURE_LAYER, ORDER_KEY} & header.metadata.keys():
+        return None
+    if not isinstance(layers, int) or layers < 1:
         return None
     width = header.metadata.get("clip.vision.embedding_length")
     inner = header.metadata.get("clip.vision.feed_forward_length")
