@@ -16,13 +16,16 @@ __all__ = ["TEMPLATES", "chat_template"]
 #: Characters of a template; what the engine takes at most. Long published ones have some 20,000.
 _LONGEST: Final = 200_000
 
-# Training puts images before the words of a message, each on a line of its own.
-_CONTENT: Final = (
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>\\n' }}{% endfor %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"
-    "{% endif %}"
-)
+
+def _content(of: str) -> str:
+    # Training puts images before the words of a message, each on a line of its own.
+    return (
+        f"{{% if {of}['content'] is string %}}{{{{ {of}['content'] }}}}{{% else %}}"
+        f"{{% for part in {of}['content'] if part['type'] == 'image' %}}{{{{ '<image>\\n' }}}}"
+        f"{{% endfor %}}{{% for part in {of}['content'] if part['type'] == 'text' %}}"
+        "{{ part['text'] }}{% endfor %}{% endif %}"
+    )
+
 
 _V1: Final = (
     "{% if messages[0]['role'] != 'system' %}{{ 'A chat between a curious user and an artificial"
@@ -31,7 +34,7 @@ _V1: Final = (
     "{% for message in messages %}"
     "{% if message['role'] == 'user' %}{{ 'USER: ' }}"
     "{% elif message['role'] == 'assistant' %}{{ 'ASSISTANT: ' }}{% endif %}"
-    f"{_CONTENT}"
+    f"{_content('message')}"
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ ' ' }}{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
@@ -48,11 +51,11 @@ _LLAMA_2: Final = (
     "{{ 'You are a helpful language and vision assistant. You are able to understand the visual"
     " content that the user provides, and assist the user with a variety of tasks using natural"
     " language.' }}"
-    f"{{% else %}}{{% set message = messages[0] %}}{_CONTENT}{{% endif %}}"
+    f"{{% else %}}{_content('messages[0]')}{{% endif %}}"
     "{{ '\\n<</SYS>>\\n\\n' }}{% endif %}"
-    f"{_CONTENT}"
+    f"{_content('message')}"
     "{{ ' [/INST]' }}"
-    f"{{% else %}}{{{{ ' ' }}}}{_CONTENT}{{{{ ' ' + eos_token }}}}{{% endif %}}"
+    f"{{% else %}}{{{{ ' ' }}}}{_content('message')}{{{{ ' ' + eos_token }}}}{{% endif %}}"
     "{% endfor %}"
 )
 

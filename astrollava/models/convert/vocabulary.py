@@ -165,6 +165,11 @@ def _from_sentencepiece(
     ):
         written = text.replace("▁", " ") if kind == USER_DEFINED else text
         rows.put(number, written, kind, score)
+    if USER_DEFINED in model.types and model.dummy_prefix:
+        _log.warning(
+            "the tokenizer has symbols of its own, such as %r, after which llama.cpp puts a space",
+            model.pieces[model.types.index(USER_DEFINED)],
+        )
     if bpe is not None:
         return _spm_keys(_bpe.space_prefix(bpe))
     wanted = files.flag("add_prefix_space")
