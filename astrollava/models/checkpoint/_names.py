@@ -14,6 +14,8 @@ _BUFFERS: Final = re.compile(r"(.*\.)?(position_ids|rotary_emb\.inv_freq)")
 _OTHER_HALF: Final = (
     "text_model.", "text_projection.", "visual_projection.", "logit_scale", "logit_bias",
 )  # fmt: skip
+#: A tower by itself, saved by transformers 5.
+_ALONE: Final = ("embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "head.")
 
 
 def canonical(name: str) -> str | None:
@@ -50,6 +52,8 @@ def canonical(name: str) -> str | None:
     if rest.startswith("multi_modal_projector."):
         part, _, kind = rest.removeprefix("multi_modal_projector.").partition(".")
         return f"projector.{_PROJECTOR.get(part, part)}.{kind}"
+    if rest.startswith(_ALONE):
+        return "vision." + rest
     if rest.startswith(("embed_tokens.", "layers.", "norm.", "lm_head.")):
         return "language." + rest
     return "other." + rest
