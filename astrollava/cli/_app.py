@@ -10,6 +10,7 @@ import typer
 from astrollava import __version__
 from astrollava.cli._failures import guarded, settings
 from astrollava.cli.ask import ask
+from astrollava.cli.bundle import app as bundle
 from astrollava.cli.chat import chat
 from astrollava.cli.classify import classify
 from astrollava.cli.demo import demo
@@ -76,3 +77,4 @@ def _before_any_command(
 for command in (describe, ask, chat, classify, demo, doctor):
     app.command()(guarded(command))
 app.add_typer(models)
+app.add_typer(bundle)

@@ -25,7 +25,17 @@ from ._hub_cache import RepositoryCache
 from ._progress import Progress, reporting
 from .catalog import ModelFiles, RemoteFile
 
-__all__ = ["Verified", "cached", "pull", "remove", "sha256", "verify"]
+__all__ = [
+    "Progress",
+    "Verified",
+    "cached",
+    "expected",
+    "pull",
+    "remove",
+    "reporting",
+    "sha256",
+    "verify",
+]
 
 _CHUNK: Final = 1 << 22
 #: Hashing less takes no longer than looking its hash up.
@@ -266,11 +276,28 @@ def verify(files: ModelFiles, *, progress: Progress | None = None) -> Iterator[V
     """
     with reporting(progress) as report:
         for role, path in (("text", files.text), ("mmproj", files.mmproj)):
-            expected, by = _expected(files, role, path)
-            yield Verified(path, _hash(path, report), expected, by)
+            known, by = expected(files, role)
+            yield Verified(path, _hash(path, report), known, by)
 
 
-def _expected(files: ModelFiles, role: str, path: Path) -> tuple[str | None, str]:
+def expected(files: ModelFiles, role: str) -> tuple[str | None, str]:
+    """Return the SHA-256 a file should have, if anything says, and what says so.
+
+    Parameters
+    ----------
+    files : ModelFiles
+        The model.
+    role : {"text", "mmproj"}
+        Which of its files.
+
+    Returns
+    -------
+    str or None
+        64 hexadecimal digits.
+    str
+        ``"catalogue"``, ``"hub"``, ``"bundle"``, ``"SHA256SUMS"`` or ``"nothing"``.
+    """
+    path = files.text if role == "text" else files.mmproj
     entry = catalog.find(files.name)
     if files.source.startswith(PREFIX):
         known = entry.files[role].sha256 if entry is not None and entry.files else None

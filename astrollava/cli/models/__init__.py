@@ -12,12 +12,20 @@ import typer
 
 from astrollava.cli._failures import guarded
 from astrollava.cli.models.list import list_models
+from astrollava.cli.models.pull import pull
+from astrollava.cli.models.remove import remove
+from astrollava.cli.models.show import show
+from astrollava.cli.models.verify import verify
 
 __all__ = ["COMMANDS", "app"]
 
 #: Name on the command line -> the function behind it.
 COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "list": list_models,
+    "show": show,
+    "pull": pull,
+    "verify": verify,
+    "remove": remove,
 }
 
 app = typer.Typer(
