@@ -85,6 +85,7 @@ class Describer:
         engine = Engine(
             files.text,
             files.mmproj,
+            mmproj_twin=right.twin,
             n_ctx=n_ctx,
             n_gpu_layers=n_gpu_layers,
             projector_on_gpu=n_gpu_layers != 0 if projector_on_gpu is None else projector_on_gpu,

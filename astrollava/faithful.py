@@ -6,12 +6,17 @@ Joins what the engine measures of llama.cpp and what the models' room knows of f
 from __future__ import annotations
 
 import dataclasses
+import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from astrollava.models import ModelFiles
+    from astrollava.models.gguf import GGUFHeader
 
 __all__ = ["FaithfulFiles", "faithful"]
+
+_log = logging.getLogger("astrollava")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +31,14 @@ class FaithfulFiles:
         The pair it was made of.
     repaired : tuple of str
         What was repaired: names of `astrollava.models.repair.Defect`.
+    twin : Path or None
+        For ``Engine(mmproj_twin=...)``: a file that gives the patch llama.cpp loses.
     """
 
     files: ModelFiles
     given: ModelFiles
     repaired: tuple[str, ...] = ()
+    twin: Path | None = None
 
 
 def faithful(files: ModelFiles) -> FaithfulFiles:
@@ -67,4 +75,18 @@ def faithful(files: ModelFiles) -> FaithfulFiles:
     order = class_token_order()
     names = tuple(defect.name for defect in repair.diagnose(header, order))
     right = dataclasses.replace(files, mmproj=repair.repair(header, order)) if names else files
-    return FaithfulFiles(right, files, names)
+    return FaithfulFiles(right, files, names, _twin(header) if order == "last" else None)
+
+
+def _twin(header: GGUFHeader) -> Path | None:
+    from astrollava.errors import ModelError
+    from astrollava.models import gguf, repair
+
+    try:
+        copy = repair.twin(header)
+        if copy is not None:
+            gguf.check_mmproj(gguf.read_header(copy))
+    except ModelError as error:
+        _log.warning("the first patch of an image is lost, its neighbour stands in: %s", error)
+        return None
+    return copy

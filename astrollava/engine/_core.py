@@ -70,6 +70,7 @@ def load_core(
     text: Path,
     mmproj: Path,
     *,
+    twin: Path | None,
     n_ctx: int | None,
     n_gpu_layers: int,
     projector_on_gpu: bool,
@@ -92,7 +93,12 @@ def load_core(
             )
             undo.callback(projector.free)
             if projector.reads_class_token and class_token_order() == "last":
-                projector.restore_rows()
+                second = None
+                if twin is not None and projector.can_have_twin:
+                    second = Projector(
+                        lib, twin, model, on_gpu=projector_on_gpu, threads=projector.threads
+                    )
+                projector.restore_rows(second)
             n_batch = max(TEXT_BLOCK, projector.image_tokens)
             if projector.causal:
                 # Else all tokens of an image see each other, and it must go in at once.

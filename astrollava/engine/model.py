@@ -47,6 +47,10 @@ class Engine:
         Layers of the language model to put on a GPU; 0 none, -1 all.
     projector_on_gpu : bool
         Whether to put the vision tower and projector on a GPU.
+    mmproj_twin : path, optional
+        A copy of `mmproj` in which the positions of patches 0 and 1 are exchanged; see
+        `astrollava.models.repair.twin`. With it no patch of LLaVA-1.5 is lost; it takes the memory
+        and the time of the vision tower once more.
     threads : int, optional
         Threads to compute with; by default as many as the models' sizes keep busy, at most one a
         physical core this process may use.
@@ -59,7 +63,7 @@ class Engine:
         Tokens one image takes of the context.
     lost_patches : tuple of int
         Rows of an image's embedding that llama.cpp does not give and a neighbour stands in for:
-        (0,) for LLaVA-1.5 where its class token comes last, else none.
+        (0,) for LLaVA-1.5 without `mmproj_twin` where its class token comes last, else none.
     n_ctx, n_embd : int
         Size of the context in tokens, and width of an image token.
     threads : int
@@ -99,6 +103,7 @@ class Engine:
         mmproj: str | PathLike[str],
         *,
         n_ctx: int | None = None,
+        mmproj_twin: str | PathLike[str] | None = None,
         n_gpu_layers: int = 0,
         projector_on_gpu: bool = False,
         threads: int | None = None,
@@ -109,11 +114,13 @@ class Engine:
         if threads is not None:
             _check_integer("threads", threads, 1, 512)
         paths = Path(text), Path(mmproj)
-        for path in paths:
+        twin = None if mmproj_twin is None else Path(mmproj_twin)
+        for path in (*paths, *([] if twin is None else [twin])):
             if not path.is_file():
                 raise ModelNotFound(f"there is no file at {path}", expected="a GGUF file")
         self._core = load_core(
             *paths,
+            twin=twin,
             n_ctx=n_ctx,
             n_gpu_layers=n_gpu_layers,
             projector_on_gpu=projector_on_gpu,
@@ -124,7 +131,7 @@ class Engine:
         model, projector = self._core.model, self._core.projector
         self.image_size: tuple[int, int] = projector.image_size
         self.image_tokens: int = projector.image_tokens
-        self.lost_patches: tuple[int, ...] = (0,) if projector.rows_restored else ()
+        self.lost_patches: tuple[int, ...] = projector.lost_patches
         self.n_ctx: int = self._core.context.n_ctx
         self.n_embd: int = model.n_embd
         self.architecture: str = model.architecture
@@ -285,9 +292,7 @@ class Engine:
             raise InvalidRequest("continuations is one text", expected="a sequence of texts")
         return score(self._core, self._plan(prompt, images), continuations)
 
-    def logits(
-        self, prompt: str, images: Sequence[ImageEmbedding] = ()
-    ) -> npt.NDArray[np.float32]:
+    def logits(self, prompt: str, images: Sequence[ImageEmbedding] = ()) -> npt.NDArray[np.float32]:
         """Return the logits of the token that follows `prompt`.
 
         Parameters

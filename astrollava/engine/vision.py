@@ -72,10 +72,11 @@ class Projector:
     ) -> None:
         self._lib = lib
         self._n_embd = model.n_embd
+        self.threads = threads
         self._path = path
-        self.image_size, self.kind, self._class_token_patches = self._read_header()
-        #: Whether `restore_rows` was called for a tower that needs it.
-        self.rows_restored = False
+        self.image_size, self.kind, self._class_token_side = self._read_header()
+        self._rows_restored = False
+        self._twin: Projector | None = None
         self.pointer = _open(lib, path, model, on_gpu=on_gpu, threads=threads)
         try:
             self._refuse_unsupported()
@@ -91,15 +92,28 @@ class Projector:
     @property
     def reads_class_token(self) -> bool:
         """Whether the tower has a class token that llama.cpp may put in the wrong place."""
-        return self._class_token_patches > 0
+        return self._class_token_side > 0
 
-    def restore_rows(self) -> None:
+    @property
+    def lost_patches(self) -> tuple[int, ...]:
+        """Rows for which another stands in."""
+        return (0,) if self._rows_restored and self._twin is None else ()
+
+    def restore_rows(self, twin: Projector | None) -> None:
         """Undo, from now on, what a class token behind the patches does to the rows given out.
 
         Patches 1 to the last come out, then the class token: they move back to their places, and
-        the class token makes room. Patch 0 is lost; its neighbour stands in for it.
+        the class token makes room. Patch 0 is lost.
+
+        Parameters
+        ----------
+        twin : Projector or None
+            The same tower with the positions of patches 0 and 1 exchanged. Given a picture in which
+            the two are exchanged as well it computes the same, and loses patch 1: patch 0 is taken
+            from it. Without it the neighbour stands in. It is freed with this projector.
         """
-        self.rows_restored = self.reads_class_token
+        self._rows_restored = True
+        self._twin = twin
 
     def _refuse_unsupported(self) -> None:
         mtmd = self._lib.mtmd
@@ -129,12 +143,14 @@ class Projector:
                 f" (clip.vision.image_size: {side})",
                 expected="the projector (mmproj) of a pair, with an input of 1 to 8192 pixels",
             )
-        return (side, side), kind, (side // patch) ** 2 if class_token and patch else 0
+        return (side, side), kind, side // patch if class_token and patch else 0
 
     def encode(self, rgb: npt.NDArray[np.uint8], key: str) -> ImageEmbedding:
         """Run the tower on one image of exactly `image_size`, uint8, shape ``(h, w, 3)``."""
         with logs.Captured():
             rows, layout = self._with_chunks(rgb, self._encode_chunks)
+            if self._rows_restored:
+                self._restore(rows, rgb)
         values = np.concatenate(rows)
         values.setflags(write=False)
         return ImageEmbedding(values, key, layout, self.causal)
@@ -215,17 +231,33 @@ class Projector:
                 raise GenerationError(f"llama.cpp cannot encode the image ({logs.tail(2)})")
             shape = (int(mtmd.mtmd_input_chunk_get_n_tokens(chunk)), self._n_embd)
             out = mtmd.mtmd_get_output_embd(self.pointer)
-            values = np.ctypeslib.as_array(out, shape).copy()
-            if self.rows_restored:
-                # A picture cut into tiles has a class token in each.
-                for start in range(0, len(values), self._class_token_patches):
-                    stop = min(start + self._class_token_patches, len(values))
-                    values[start + 1 : stop] = values[start : stop - 1].copy()
-            rows.append(values)
+            rows.append(np.ctypeslib.as_array(out, shape).copy())
         return rows, self._survey(chunks)[1]
+
+    def _restore(self, rows: list[npt.NDArray[np.float32]], rgb: npt.NDArray[np.uint8]) -> None:
+        patches = self._class_token_side**2
+        for values in rows:
+            # A picture cut into tiles has a class token in each.
+            for start in range(0, len(values), patches):
+                stop = min(start + patches, len(values))
+                values[start + 1 : stop] = values[start : stop - 1].copy()
+        if self._twin is not None:
+            side = self.image_size[1] // self._class_token_side
+            exchanged = rgb.copy()
+            exchanged[:side, :side] = rgb[:side, side : 2 * side]
+            exchanged[:side, side : 2 * side] = rgb[:side, :side]
+            others, _ = self._twin._with_chunks(exchanged, self._twin._encode_chunks)
+            rows[0][0] = others[0][0]
+
+    @property
+    def can_have_twin(self) -> bool:
+        """Whether a picture is read whole, and has two patches to exchange."""
+        return self._class_token_side > 1 and self.image_tokens == self._class_token_side**2
 
     def free(self) -> None:
         """Release the weights."""
+        if self._twin is not None:
+            self._twin.free()
         self._lib.mtmd.mtmd_free(self.pointer)
 
 

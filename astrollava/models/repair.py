@@ -30,7 +30,7 @@ from ._bytes import DAMAGED, open_model
 from ._header import GGUFHeader, TensorInfo, read_header
 from ._rewrite import Item, rewrite
 
-__all__ = ["ORDER_KEY", "Defect", "Order", "diagnose", "has_class_token", "repair"]
+__all__ = ["ORDER_KEY", "Defect", "Order", "diagnose", "has_class_token", "repair", "twin"]
 
 #: Where the class token stands: before the patches, after them, or a build that does neither.
 Order: TypeAlias = Literal["first", "last", "unknown"]
@@ -168,11 +168,7 @@ def repair(header: GGUFHeader, order: Order, out: Path | None = None) -> Path:
             raise InvalidRequest(
                 f"{out} is the file to be repaired", expected="another path for the copy"
             )
-    keys, tensors = _changes(header, order, defects)
-    keys["astrollava.repair.source"] = ("str", digest)
-    keys["astrollava.repair.defects"] = ("str", ", ".join(defect.name for defect in defects))
-    with whole_file(copy, size=header.size + 4096) as file:
-        rewrite(header, file, keys=keys, tensors=tensors)
+    _write(header, copy, order, defects, digest)
     _log.warning(
         "%s %s: the repaired copy %s is used",
         header.path,
@@ -180,6 +176,60 @@ def repair(header: GGUFHeader, order: Order, out: Path | None = None) -> Path:
         copy,
     )
     return copy
+
+
+def twin(header: GGUFHeader) -> Path | None:
+    """Return the path of a copy that gives the patch llama.cpp loses, and make it where missing.
+
+    A llama.cpp that puts the class token last loses patch 0, whatever the file says. In this copy,
+    which is repaired as well, patches 0 and 1 have each other's position: shown a picture in which
+    the two are exchanged the tower computes the same, and patch 1 is lost instead.
+
+    Parameters
+    ----------
+    header : GGUFHeader
+        The header of the file, repaired or not.
+
+    Returns
+    -------
+    Path or None
+        The copy in the cache folder; None for a file that has no use for it.
+
+    Raises
+    ------
+    InvalidModelFile
+        The file was cut short or changed meanwhile.
+    NotEnoughSpace, ModelError
+        There is no room for the copy, or it cannot be written.
+    """
+    found = _positions(header)
+    if not has_class_token(header) or found is None or found[1] < 5:
+        return None
+    digest = store.sha256(header.path)
+    copy = cache_folder("repaired") / f"mmproj-{digest[:32]}-twin-{_VERSION}.gguf"
+    if not _is_sound(copy, digest):
+        _write(header, copy, "last", diagnose(header, "last"), digest, exchanged=True)
+        _log.info("%s: the copy %s gives the patch that llama.cpp loses", header.path, copy)
+    return copy
+
+
+def _write(
+    header: GGUFHeader,
+    copy: Path,
+    order: Order,
+    defects: tuple[Defect, ...],
+    digest: str,
+    *,
+    exchanged: bool = False,
+) -> None:
+    keys, tensors = _changes(header, order, defects)
+    if exchanged:
+        tensors[_POSITIONS] = _exchanged(header, tensors.get(_POSITIONS) or _table(header))
+        keys["astrollava.repair.exchanged"] = ("bool", True)
+    keys["astrollava.repair.source"] = ("str", digest)
+    keys["astrollava.repair.defects"] = ("str", ", ".join(defect.name for defect in defects))
+    with whole_file(copy, size=header.size + 4096) as file:
+        rewrite(header, file, keys=keys, tensors=tensors)
 
 
 def _is_llava(header: GGUFHeader) -> bool:
@@ -251,20 +301,35 @@ def _changes(
     return keys, tensors
 
 
-def _turned(header: GGUFHeader, order: Order) -> bytes:
-    """Return the table with the class token's row at the other end of those in use."""
+def _table(header: GGUFHeader) -> bytes:
     found = _positions(header)
     assert found is not None
-    table, used, row = found
+    table = found[0]
     file, _ = open_model(header.path)
     with file:
         file.seek(header.data_offset + table.offset)
         rows = file.read(table.size)
     if len(rows) < table.size:
         raise InvalidModelFile(f"{header.path} became shorter while it was read", hint=DAMAGED)
-    end = used * row
+    return rows
+
+
+def _turned(header: GGUFHeader, order: Order) -> bytes:
+    """Return the table with the class token's row at the other end of those in use."""
+    found = _positions(header)
+    assert found is not None
+    _, used, row = found
+    rows, end = _table(header), used * row
     at = row if order == "last" else end - row
     return rows[at:end] + rows[:at] + rows[end:]
+
+
+def _exchanged(header: GGUFHeader, rows: bytes) -> bytes:
+    """Return the table with the first two rows in each other's place."""
+    found = _positions(header)
+    assert found is not None
+    row = found[2]
+    return rows[row : 2 * row] + rows[:row] + rows[2 * row :]
 
 
 def _is_sound(copy: Path, digest: str) -> bool:

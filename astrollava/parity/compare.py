@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astrollava.errors import EngineUnavailable, InvalidRequest
+from astrollava.errors import EngineUnavailable, InvalidRequest, TemplateError
 from astrollava.parity.report import ParityReport
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def parity(
             expected="torch and transformers",
             hint='Install them with: pip install "astrollava[parity]"',
         ) from error
-    with Engine(files.text, files.mmproj, threads=threads) as engine:
+    with Engine(files.text, files.mmproj, mmproj_twin=right.twin, threads=threads) as engine:
         reference = load_reference(opened)
         rendering = opened.rendering
         pictures = [
@@ -150,8 +150,7 @@ def compare(
         )
     from astrollava.engine import Sampling
 
-    parts = [{"type": "image"}, {"type": "text", "text": question}]
-    prompt = engine.format([{"role": "user", "content": parts}])
+    prompt = _prompt(engine, question)
     before, _, after = prompt.partition(engine.image_marker)
     sampling = Sampling(max_tokens=max_tokens)
     cosines, logits, alone, scored, gaps = [], [], [], [], [0.0]
@@ -190,8 +189,17 @@ def compare(
     )
 
 
+def _prompt(engine: Engine, question: str) -> str:
+    parts = [{"type": "image"}, {"type": "text", "text": question}]
+    try:
+        return engine.format([{"role": "user", "content": parts}])
+    except TemplateError:
+        # Both read the same text: which one it is matters little.
+        return f"USER: {engine.image_marker}\n{question}\nASSISTANT:"
+
+
 def default_pictures(side: int, count: int = 4) -> list[_Rgb]:
-    """Make pictures of ``side`` by ``side`` pixels: spots of light, each of its colour, in noise."""
+    """Make square pictures of so many pixels a side: coloured spots of light in noise."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[:side, :side] - side / 2
     made = []

@@ -147,7 +147,8 @@ def _name(name: str, tower: str) -> str | None:
     if rest.startswith("multi_modal_projector."):
         return f"model.{rest}"
     inside = re.sub(r"^((vision_tower|vision_model)\.)+", "", rest)
-    if inside != rest:
+    # A tower saved by itself has no name before its parts'.
+    if inside != rest or rest.startswith(("embeddings.", "encoder.", "pre_layrnorm.")):
         return None if _is_idle(inside) else tower + inside
     if rest.startswith(("embed_tokens.", "layers.", "norm.")) and not _is_idle(rest):
         return f"model.language_model.{rest}"
