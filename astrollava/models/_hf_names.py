@@ -136,7 +136,8 @@ def choose_pair(name: HubName, files: Sequence[RemoteFile]) -> dict[str, RemoteF
 
 def _tag(file: str) -> str:
     found = _TAG.findall(file.rsplit("/", 1)[-1])
-    return found[-1].upper().replace("FP", "F") if found else ""
+    tag = found[-1].upper() if found else ""
+    return "F" + tag.removeprefix("FP") if tag.startswith("FP") else tag
 
 
 def _by_order(files: Sequence[RemoteFile], order: Sequence[str]) -> RemoteFile | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from astrollava._cache import cache_folder, whole_file
-from astrollava.errors import InvalidRequest, ModelError, ModelNotFound
+from astrollava.errors import InvalidBundle, InvalidRequest, ModelError, ModelNotFound
 
 from . import _bundled, _hub, catalog
 from ._bytes import open_model
@@ -305,9 +305,12 @@ def expected(files: ModelFiles, role: str) -> tuple[str | None, str]:
             return known, "catalogue"
         named = RepositoryCache(parse(files.source).repo).content(path)
         return (named, "hub") if named and len(named) == 64 else (None, "nothing")
-    if files.source == "bundle" and (bundled := _bundled.find(files.name)) is not None:
-        folder, manifest = bundled
-        return manifest.files[path.relative_to(folder).as_posix()][1], "bundle"
+    folder = path.parent.parent
+    with contextlib.suppress(OSError, InvalidBundle):
+        text = (folder / _bundled.MANIFEST).read_bytes()
+        listed = _bundled.read_manifest(text, str(folder)).files
+        if (inside := f"{path.parent.name}/{path.name}") in listed:
+            return listed[inside][1], "bundle"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         for line in (path.parent / _SUMS).read_text(encoding="utf-8").splitlines():
             content, _, name = line.partition(" ")
