@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import io
 import pickletools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 __all__ = ["PickleRefused", "Rebuilt", "Storage", "load"]
 
@@ -48,6 +48,22 @@ _STORAGES: Final = {
 
 _MOST_OPCODES: Final = 4_000_000
 _MARK: Final = object()
+
+_LITERALS: Final = frozenset({
+    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BININT", "BININT1", "BININT2", "LONG1",
+    "BINFLOAT",
+})  # fmt: skip
+_CONSTANTS: Final = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY: Final[dict[str, Callable[[], Any]]] = {
+    "EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple,
+}  # fmt: skip
+#: All there is in a pickle of torch.save, by the protocols 2 to 5.
+_OPCODES: Final = _LITERALS | _CONSTANTS.keys() | _EMPTY.keys() | {
+    "PROTO", "FRAME", "STOP", "MARK", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "BINPUT",
+    "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "BINPERSID",
+    "REDUCE", "SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD",
+}  # fmt: skip
+_KNOWN: Final = {op.code.encode("latin-1"): op for op in pickletools.opcodes if op.name in _OPCODES}
 
 
 @dataclass(frozen=True)
@@ -107,16 +123,32 @@ def load(raw: bytes) -> Any:
     """
     machine = _Machine()
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(io.BytesIO(raw))):
-            if count > _MOST_OPCODES:
-                raise PickleRefused(f"it has more than {_MOST_OPCODES} steps")
-            machine.step(opcode.name, argument)
+        for opcode, argument in _steps(io.BytesIO(raw)):
+            machine.step(opcode, argument)
         return machine.result()
     except PickleRefused:
         raise
     # A damaged pickle makes pickletools and the machine stumble in many ways.
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         raise PickleRefused(f"it is damaged: {error}") from None
+
+
+def _steps(file: BinaryIO) -> Iterator[tuple[str, Any]]:
+    """Yield opcodes and their arguments up to the end of the pickle."""
+    for _ in range(_MOST_OPCODES):
+        code = file.read(1)
+        known = _KNOWN.get(code)
+        if known is None:
+            raise PickleRefused(f"it uses the opcode {code!r}, or ends without one")
+        if known.name == "GLOBAL":
+            # Not by pickletools, which undoes escapes that Python does not.
+            lines = file.readline(256), file.readline(256)
+            yield known.name, " ".join(line.rstrip(b"\n").decode("ascii") for line in lines)
+        else:
+            yield known.name, known.arg.reader(file) if known.arg else None
+        if known.name == "STOP":
+            return
+    raise PickleRefused(f"it has more than {_MOST_OPCODES} steps")
 
 
 class _Machine:
@@ -131,20 +163,18 @@ class _Machine:
     def step(self, opcode: str, argument: Any) -> None:
         """Do one opcode."""
         stack = self._stack
+        if opcode in _LITERALS:
+            stack.append(argument)
+        elif opcode in _CONSTANTS:
+            stack.append(_CONSTANTS[opcode])
+        elif opcode in _EMPTY:
+            stack.append(_EMPTY[opcode]())
+        else:
+            self._move(opcode, argument)
+
+    def _move(self, opcode: str, argument: Any) -> None:
+        stack = self._stack
         match opcode:
-            case "PROTO" | "FRAME" | "STOP":
-                pass
-            case (
-                "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8"
-                | "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT"
-            ):  # fmt: skip
-                stack.append(argument)
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode])
-            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
-                stack.append(
-                    {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[opcode]()
-                )
             case "MARK":
                 stack.append(_MARK)
             case "TUPLE":
@@ -190,8 +220,6 @@ class _Machine:
                 # An OrderedDict's attributes, such as a state dict's `_metadata`: not needed.
                 if not (isinstance(stack.pop(), dict) and isinstance(stack[-1], dict)):
                     raise PickleRefused("it gives attributes to an object")
-            case _:
-                raise PickleRefused(f"it uses the opcode {opcode}")
 
     def _name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):

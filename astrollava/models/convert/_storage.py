@@ -146,8 +146,10 @@ def _bfloat(values: NDArray[np.float32]) -> NDArray[np.uint16]:
 def _scales(most: NDArray[np.float32], steps: int) -> tuple[NDArray[np.float16], Any]:
     """Return a block's scale as it is stored, and what its numbers are multiplied by."""
     scale = most / np.float32(steps)
-    with np.errstate(divide="ignore"):
-        inverse = np.where(scale == 0, np.float32(0), np.float32(1) / scale)
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = np.float32(1) / scale
+    # Of zeros, and of numbers so small that the scale is stored as zero.
+    inverse[~np.isfinite(inverse)] = 0
     return _half(scale), inverse
 
 
