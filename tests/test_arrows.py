@@ -42,9 +42,11 @@ ARROWS: dict[str, set[str]] = {
     "selfcheck": {"describer", "images", "results"},
     "doctor": {"describer", "engine", "errors", "models"},
     "sheet": {"engine", "models"},
+    "quantize": {"engine", "errors", "models"},
     "bundle": {"_cache", "describer", "errors", "models"},
     "cli": {
-        "_html", "bundle", "describer", "doctor", "errors", "images", "models", "results", "sheet",
+        "_html", "bundle", "describer", "doctor", "errors", "faithful", "images", "models",
+        "parity", "quantize", "results", "sheet",
     },
     "__main__": {"cli"},
 }  # fmt: skip

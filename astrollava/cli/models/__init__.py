@@ -12,8 +12,11 @@ import typer
 
 from astrollava.cli._failures import guarded
 from astrollava.cli.models.list import list_models
+from astrollava.cli.models.parity import parity
 from astrollava.cli.models.pull import pull
+from astrollava.cli.models.quantize import quantize
 from astrollava.cli.models.remove import remove
+from astrollava.cli.models.repair import repair
 from astrollava.cli.models.show import show
 from astrollava.cli.models.verify import verify
 
@@ -26,6 +29,9 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "pull": pull,
     "verify": verify,
     "remove": remove,
+    "quantize": quantize,
+    "repair": repair,
+    "parity": parity,
 }
 
 app = typer.Typer(
