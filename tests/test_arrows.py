@@ -42,11 +42,12 @@ ARROWS: dict[str, set[str]] = {
     "selfcheck": {"describer", "images", "results"},
     "doctor": {"describer", "engine", "errors", "models"},
     "sheet": {"engine", "models"},
+    "convert": {"engine", "errors", "models", "quantize"},
     "quantize": {"engine", "errors", "models"},
     "bundle": {"_cache", "describer", "errors", "models"},
     "cli": {
-        "_html", "bundle", "describer", "doctor", "errors", "faithful", "images", "models",
-        "parity", "quantize", "results", "sheet",
+        "_html", "bundle", "convert", "describer", "doctor", "errors", "faithful", "images",
+        "models", "parity", "quantize", "results", "sheet",
     },
     "__main__": {"cli"},
 }  # fmt: skip

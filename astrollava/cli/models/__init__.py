@@ -11,6 +11,7 @@ from typing import Final
 import typer
 
 from astrollava.cli._failures import guarded
+from astrollava.cli.models.convert import convert
 from astrollava.cli.models.list import list_models
 from astrollava.cli.models.parity import parity
 from astrollava.cli.models.pull import pull
@@ -29,6 +30,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "pull": pull,
     "verify": verify,
     "remove": remove,
+    "convert": convert,
     "quantize": quantize,
     "repair": repair,
     "parity": parity,

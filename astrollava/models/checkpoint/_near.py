@@ -9,7 +9,7 @@ from typing import Final
 
 from astrollava.errors import InvalidCheckpoint, ModelNotFound
 
-__all__ = ["find_folder", "hub_name"]
+__all__ = ["cached_name", "find_folder", "hub_name"]
 
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
@@ -17,6 +17,13 @@ _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}"
 def hub_name(value: str) -> str:
     """Return a name of the form ``owner/name``, empty for anything else, such as a path."""
     return value if _HUB_NAME.fullmatch(value) and ".." not in value else ""
+
+
+def cached_name(folder: Path) -> str:
+    """Return the name of a snapshot in the cache of huggingface_hub, empty for another folder."""
+    parts = folder.absolute().parts
+    named = parts[-3] if len(parts) > 2 and parts[-2] == "snapshots" else ""
+    return hub_name(named.removeprefix("models--").replace("--", "/", 1))
 
 
 def find_folder(

@@ -11,7 +11,7 @@ from astrollava.errors import ModelNotFound, UnsupportedModel
 
 from ._language import Language
 from ._layouts import from_original, from_transformers, layout_of
-from ._near import hub_name
+from ._near import cached_name, hub_name
 from ._readme import read_licence
 from ._rendering import Rendering
 from ._sources import Sources
@@ -49,7 +49,10 @@ class Checkpoint:
     tokenizer_folder : Path
         Where the tokenizer's files lie.
     source : str
-        Its name on the Hugging Face hub where it says one, else its folder's name.
+        Its name on the Hugging Face hub where it lies in that cache, else its folder's name.
+    stated_name : str
+        The ``_name_or_path`` of its configuration where that is a name on the hub: its own, or that
+        of the model it was trained from. Empty where it is a path.
     licence : str or None
         What its model card says.
     """
@@ -65,6 +68,7 @@ class Checkpoint:
     files: tuple[Path, ...]
     tokenizer_folder: Path
     source: str
+    stated_name: str
     licence: str | None
 
 
@@ -129,6 +133,7 @@ def open_checkpoint(
         tensors=sources.merged(),
         files=tuple(dict.fromkeys(sources.files)),
         tokenizer_folder=tokenizer_folder,
-        source=hub_name(config.text("_name_or_path", 4096)) or path.resolve().name,
+        source=cached_name(path) or path.resolve().name,
+        stated_name=hub_name(config.text("_name_or_path", 4096)),
         licence=read_licence(path),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._convert import convert, write_pair
-from ._staging import ask_for_space, staged
+from ._staging import ask_for_space, check_free, staged
 from ._storage import QUANTIZATIONS
 
-__all__ = ["QUANTIZATIONS", "ask_for_space", "convert", "staged", "write_pair"]
+__all__ = ["QUANTIZATIONS", "ask_for_space", "check_free", "convert", "staged", "write_pair"]

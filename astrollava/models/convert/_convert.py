@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +64,7 @@ def convert(
     Returns
     -------
     ModelFiles
-        The files, ``{name}-text.gguf`` and ``{name}-mmproj.gguf``.
+        The files, ``{name}-{quantize}-text.gguf`` and ``{name}-{quantize}-mmproj.gguf``.
 
     Raises
     ------
@@ -119,6 +120,7 @@ def write_pair(
     stem = re.sub(r"[^\w.-]+", "-", title).strip("-.") or "model"
     # resolve() tells the two apart by this word.
     stem = re.sub("mmproj", "mm-proj", stem, flags=re.IGNORECASE)
+    stem = f"{stem}-{kinds[0].lower()}"
     files = ModelFiles(
         title, folder / f"{stem}-text.gguf", folder / f"{stem}-mmproj.gguf", licence=licence
     )
@@ -136,6 +138,9 @@ def write_pair(
                     progress("converting", min(done, total), total)
         for part, file in parts:
             part.rewrite_header(file, {_HASHES: hashing.result()})
+            # Before the folder gets its name: it must not show files the disk has not.
+            file.flush()
+            os.fsync(file.fileno())
     gguf.check_pair(gguf.read_header(files.text), gguf.read_header(files.mmproj))
     return files
 
@@ -148,6 +153,8 @@ def _about(checkpoint: Checkpoint, title: str, licence: str | None) -> dict[str,
     if "/" in checkpoint.source:
         keys["general.source.huggingface.repository"] = checkpoint.source
     keys["astrollava.checkpoint.layout"] = checkpoint.layout
+    if checkpoint.stated_name:
+        keys["astrollava.checkpoint.name_or_path"] = checkpoint.stated_name
     keys[_FILES] = tuple(_label(checkpoint, path) for path in checkpoint.files)
     # Of the same length as the hashes, which are known at the end.
     keys[_HASHES] = ("0" * 64,) * len(checkpoint.files)

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from astrollava.errors import InvalidCheckpoint
+
 __all__ = ["Hashing"]
 
 _PIECE: Final = 8 << 20
@@ -55,8 +57,11 @@ class Hashing:
 
     def _hash(self, path: Path, buffer: memoryview) -> str:
         digest = hashlib.sha256()
-        with path.open("rb", buffering=0) as file:
-            read: Callable[[memoryview], int | None] = file.readinto
-            while not self._stop.is_set() and (count := read(buffer)):
-                digest.update(buffer[:count])
+        try:
+            with path.open("rb", buffering=0) as file:
+                read: Callable[[memoryview], int | None] = file.readinto
+                while not self._stop.is_set() and (count := read(buffer)):
+                    digest.update(buffer[:count])
+        except OSError as error:
+            raise InvalidCheckpoint(f"{path} cannot be read: {error}") from None
         return digest.hexdigest()

@@ -12,7 +12,7 @@ from typing import Final
 
 from astrollava.errors import InvalidRequest, ModelError, NotEnoughSpace
 
-__all__ = ["ask_for_space", "staged"]
+__all__ = ["ask_for_space", "check_free", "staged"]
 
 #: Left free on a disk: a full one breaks more than this library.
 _SPARE: Final = 64 << 20
@@ -29,10 +29,7 @@ def staged(out: Path) -> Iterator[Path]:
     NotEnoughSpace, ModelError
         The disk is full, or it cannot be written there.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidRequest(
-            f"{out} is there already", expected="a new or empty folder", hint="Give another one"
-        )
+    check_free(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
@@ -47,6 +44,14 @@ def staged(out: Path) -> Iterator[Path]:
     except OSError as error:
         kind = NotEnoughSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else ModelError
         raise kind(f"{out} cannot be written: {error}") from error
+
+
+def check_free(out: Path) -> None:
+    """Raise `InvalidRequest` unless a folder can be made at `out`."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidRequest(
+            f"{out} is there already", expected="a new or empty folder", hint="Give another one"
+        )
 
 
 def ask_for_space(folder: Path, size: int) -> None:

@@ -1,0 +1,157 @@
+"""A checkpoint of LLaVA made into a model astrollava opens, in any storage type."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from astrollava.engine import quantize as llama
+from astrollava.errors import InvalidRequest
+from astrollava.models import ModelFiles
+from astrollava.models import convert as direct
+from astrollava.models.checkpoint import Checkpoint, open_checkpoint
+from astrollava.quantize import Progress, quantize
+
+__all__ = ["convert"]
+
+_RULES: Final = ("pad", "crop", "stretch")
+_WHOLE: Final = ("f32", "f16", "bf16")
+
+
+def convert(
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    quantize: str = "f16",
+    mmproj_quantize: str = "f16",
+    name: str | None = None,
+    licence: str | None = None,
+    render_rule: str | None = None,
+    base: str | os.PathLike[str] | None = None,
+    vision_tower: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> ModelFiles:
+    """Convert a checkpoint into a pair of GGUF files, without torch.
+
+    Parameters
+    ----------
+    checkpoint : path-like
+        A folder as transformers' ``LlavaForConditionalGeneration`` or the original LLaVA saved it;
+        see `astrollava.models.checkpoint.open_checkpoint`. Nothing in it is run.
+    out : path-like
+        A new or empty folder. It appears with both files in it, or not at all.
+    quantize : str
+        Storage type of the language model, one of `astrollava.engine.quantize.TYPES`:
+        ``"f16"``, ``"q8_0"``, ``"q4_k_m"``, ...
+    mmproj_quantize : str
+        The same for vision tower and projector, one of `PROJECTOR_TYPES` there.
+    name : str, optional
+        Name of the model and of its files; by default that of the checkpoint.
+    licence : str, optional
+        Of the weights; by default what the checkpoint's model card says.
+    render_rule : {"pad", "crop", "stretch"}, optional
+        How pictures were made square in training, where the checkpoint's own word is not to be
+        taken: published LLaVA-1.5 checkpoints of transformers say "crop" and were trained with
+        "pad".
+    base, vision_tower : path-like, optional
+        Folders of the base model of an adapter or projector, and of a vision tower, where they do
+        not lie beside the checkpoint.
+    threads : int, optional
+        Of llama.cpp, for the types it alone writes; by default one a physical core.
+    progress : callable, optional
+        Told the step, and its bytes done and in all.
+
+    Returns
+    -------
+    ModelFiles
+        The files, ``{name}-{quantize}-text.gguf`` and ``{name}-{quantize}-mmproj.gguf``.
+
+    Raises
+    ------
+    ModelNotFound
+        There is no such folder, or the base model or vision tower is not found.
+    InvalidRequest
+        An unknown type or rule, or an `out` that is not empty.
+    InvalidCheckpoint
+        The checkpoint is damaged, incomplete or hostile.
+    UnsupportedModel
+        A part of it has no equal in llama.cpp.
+    NotEnoughSpace, ModelError
+        The files cannot be written, or llama.cpp refused them.
+    """
+    kind = llama.check_type(quantize)
+    mmproj_kind = llama.check_type(mmproj_quantize, projector=True)
+    if render_rule is not None and render_rule not in _RULES:
+        raise InvalidRequest(f"the rule {render_rule!r:.40}", expected=", ".join(_RULES))
+    target = Path(out).expanduser()
+    opened = open_checkpoint(Path(checkpoint), base=_path(base), vision_tower=_path(vision_tower))
+    if render_rule is not None:
+        rendering = dataclasses.replace(opened.rendering, rule=render_rule)
+        opened = dataclasses.replace(opened, rendering=rendering)
+    if {kind, mmproj_kind} <= {*direct.QUANTIZATIONS}:
+        return direct.convert(
+            opened,
+            target,
+            quantize=kind,
+            mmproj_quantize=mmproj_kind,
+            name=name,
+            licence=licence,
+            progress=progress,
+        )
+    return _through_llama(opened, target, kind, mmproj_kind, name, licence, threads, progress)
+
+
+def _through_llama(
+    checkpoint: Checkpoint,
+    out: Path,
+    kind: str,
+    mmproj_kind: str,
+    name: str | None,
+    licence: str | None,
+    threads: int | None,
+    progress: Progress | None,
+) -> ModelFiles:
+    """Write the pair whole first, beside `out`, and let llama.cpp store it smaller."""
+    direct.check_free(out)
+    tower_done = mmproj_kind in direct.QUANTIZATIONS
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{out.name}.", suffix=".part", dir=out.parent
+    ) as room:
+        whole = direct.write_pair(
+            checkpoint,
+            Path(room),
+            quantize=kind if kind in _WHOLE else _exact(checkpoint),
+            mmproj_quantize=mmproj_kind if tower_done else _exact(checkpoint),
+            name=name,
+            licence=licence,
+            progress=progress,
+            # What llama.cpp writes is at most as large.
+            reserve=lambda text, mmproj: text + mmproj,
+        )
+        made = quantize(
+            whole,
+            kind,
+            out,
+            # None leaves alone what is quantized already.
+            mmproj_kind=None if tower_done and mmproj_kind not in _WHOLE else mmproj_kind,
+            threads=threads,
+            progress=progress,
+        )
+    # Only what was cancelled is None.
+    assert made is not None
+    return dataclasses.replace(made, licence=whole.licence)
+
+
+def _exact(checkpoint: Checkpoint) -> str:
+    """Return a type in which nothing that matters to smaller ones is lost."""
+    weight = checkpoint.tensors.get("language.layers.0.mlp.up_proj.weight")
+    return "bf16" if weight is not None and weight.kind == "BF16" else "f16"
+
+
+def _path(value: str | os.PathLike[str] | None) -> Path | None:
+    return None if value is None else Path(value)
