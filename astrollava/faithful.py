@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from astrollava.models import ModelFiles
     from astrollava.models.gguf import GGUFHeader
+    from astrollava.models.repair import Defect
 
-__all__ = ["FaithfulFiles", "faithful"]
+__all__ = ["FaithfulFiles", "RepairedFile", "faithful", "repair_projector"]
 
 _log = logging.getLogger("astrollava")
 
@@ -76,6 +77,65 @@ def faithful(files: ModelFiles) -> FaithfulFiles:
     names = tuple(defect.name for defect in repair.diagnose(header, order))
     right = dataclasses.replace(files, mmproj=repair.repair(header, order)) if names else files
     return FaithfulFiles(right, files, names, _twin(header) if order == "last" else None)
+
+
+@dataclasses.dataclass(frozen=True)
+class RepairedFile:
+    """A projector file and what became of it.
+
+    Attributes
+    ----------
+    path : Path
+        The file to use: a repaired copy, or the file given where nothing was wrong.
+    defects : tuple of Defect
+        What was wrong.
+    order : {"first", "last", "unknown"} or None
+        Where this llama.cpp puts the class token; None for a file without one.
+    """
+
+    path: Path
+    defects: tuple[Defect, ...]
+    order: str | None
+
+
+def repair_projector(mmproj: Path, out: Path | None = None) -> RepairedFile:
+    """Repair a projector file for the llama.cpp that is installed.
+
+    Parameters
+    ----------
+    mmproj : Path
+        The file. It stays as it is.
+    out : Path, optional
+        Where the copy is written if one is needed; by default into the cache folder.
+
+    Returns
+    -------
+    RepairedFile
+
+    Raises
+    ------
+    ModelNotFound, InvalidModelFile
+        There is no such file, or it is no vision projector llama.cpp can bear.
+    InvalidRequest
+        `out` is the file itself.
+    EngineUnavailable
+        llama.cpp is needed and missing.
+    NotEnoughSpace, ModelError
+        The copy cannot be written.
+    """
+    from astrollava.models import gguf, repair
+
+    header = gguf.read_header(mmproj)
+    if not repair.has_class_token(header):
+        gguf.check_mmproj(header)
+        return RepairedFile(mmproj, (), None)
+    from astrollava.engine import class_token_order
+
+    order = class_token_order()
+    defects = repair.diagnose(header, order)
+    path = repair.repair(header, order, out) if defects else mmproj
+    gguf.check_mmproj(gguf.read_header(path))
+    return RepairedFile(path, defects, order)
 
 
 def _twin(header: GGUFHeader) -> Path | None:

@@ -13,6 +13,7 @@ from ._formats import FILE_TYPES
 from ._header import GGUFHeader, read_header
 from ._mmproj_rules import projector_type
 from .catalog import ModelFiles
+from .repair import has_class_token
 
 __all__ = ["ModelFacts", "facts"]
 
@@ -109,7 +110,9 @@ def facts(
     """
     text, mmproj = read_header(files.text), read_header(files.mmproj)
     architecture = _text(text, "general.architecture") or ""
-    projector = projector_type(mmproj)
+    # Files of 2023 do not name theirs; `repair` knows them, and names it in the copy that is used.
+    named = "clip.projector_type" in mmproj.metadata or not has_class_token(mmproj)
+    projector = projector_type(mmproj) if named else "mlp"
     side = _int(mmproj, "clip.vision.image_size")
     named = files.name if files.source == "path" else None
     return ModelFacts(

@@ -72,7 +72,7 @@ def parity(
     from astrollava.models import gguf
     from astrollava.models.checkpoint import open_checkpoint
 
-    right = faithful(models.resolve(Path(pair).expanduser()))
+    right = faithful(models.resolve(pair))
     files = right.files
     gguf.check_pair(gguf.read_header(files.text), gguf.read_header(files.mmproj))
     opened = open_checkpoint(checkpoint, base=base, vision_tower=vision_tower)
