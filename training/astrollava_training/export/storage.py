@@ -11,6 +11,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
+from astrollava.engine.quantize import quantize as quantize_file
 from astrollava.errors import InvalidRequest, ModelError
 
 __all__ = ["QUANTIZATIONS", "add_tensors", "check", "finish", "write_checksums"]
@@ -28,10 +29,7 @@ _DIRECT = {
 }
 
 # Written as f16 first and quantized by llama.cpp, which alone knows these formats.
-_BY_LLAMA_CPP = {
-    name: gguf.LlamaFileType[f"MOSTLY_{name.upper()}"]
-    for name in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k")
-}
+_BY_LLAMA_CPP = ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k")
 
 #: Names that `astrollava_training.export.export` takes.
 QUANTIZATIONS: tuple[str, ...] = (*_DIRECT, *_BY_LLAMA_CPP)
@@ -103,30 +101,12 @@ def finish(writer: Any, path: Path, quantize: str) -> None:
     writer.write_tensors_to_file()
     writer.close()
     if quantize in _BY_LLAMA_CPP:
-        small = path.with_name(path.name + ".quantized")
-        _quantize_file(part, small, int(_BY_LLAMA_CPP[quantize]))
-        part.unlink()
-        part = small
-    part.replace(path)
-
-
-def _quantize_file(source: Path, target: Path, file_type: int) -> None:
-    import ctypes
-
-    from astrollava.engine import runtime
-
-    llama_cpp = runtime.load().llama
-    params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype = file_type
-    status = llama_cpp.llama_model_quantize(
-        str(source).encode(), str(target).encode(), ctypes.byref(params)
-    )
-    if status != 0:
-        target.unlink(missing_ok=True)
-        raise ModelError(
-            f"llama.cpp could not quantize {target.stem} to type {file_type} (status {status})",
-            hint="Export as q8_0, which needs no help of llama.cpp",
-        )
+        try:
+            quantize_file(part, path, quantize)
+        finally:
+            part.unlink()
+    else:
+        part.replace(path)
 
 
 def write_checksums(paths: Iterable[Path]) -> Path:
