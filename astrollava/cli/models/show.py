@@ -11,7 +11,7 @@ import typer
 
 from astrollava.cli._options import Json, Mmproj
 from astrollava.cli._sources import write_json
-from astrollava.cli._terminal import clean_line
+from astrollava.cli._terminal import clean_line, is_interactive, say
 from astrollava.cli.models._words import size_words
 from astrollava.errors import ModelNotFound
 
@@ -99,6 +99,12 @@ def _inside(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _draw(lines: list[tuple[str, str]]) -> None:
+    if not is_interactive():
+        # Not wrapped: a path or a hash must stay whole to be searched for.
+        for label, words in lines:
+            if words:
+                say(f"{clean_line(label)}\t{clean_line(words)}")
+        return
     from rich.table import Table
     from rich.text import Text
 
@@ -111,11 +117,5 @@ def _draw(lines: list[tuple[str, str]]) -> None:
         if words:
             table.add_row(Text(clean_line(label), style="dim"), Text(clean_line(words)))
     out = console()
-    if not out.is_terminal:
-        # Not wrapped: a path or a hash must stay whole to be searched for.
-        for label, words in lines:
-            if words:
-                out.print(Text(f"{clean_line(label)}\t{clean_line(words)}"), soft_wrap=True)
-        return
     out.print()
     out.print(table)
