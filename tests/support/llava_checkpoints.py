@@ -16,7 +16,9 @@ __all__ = [
     "Words",
     "model",
     "save",
+    "save_lora",
     "save_original",
+    "save_projector",
     "state",
     "tokenizer",
 ]
@@ -176,6 +178,63 @@ def save_original(
         net.model.vision_tower.save_pretrained(tower)
     net.to(torch.float32)
     tokenizer(folder)
+    return folder
+
+
+def save_lora(
+    net: Any, base: Path, folder: Path, *, rank: int = 4, alpha: float = 8.0, **config: Any
+) -> Path:
+    """Change a model by a LoRA adapter and a new projector, and write only those.
+
+    `base` is the model as it was; it is written in the layout of the original LLaVA. Afterwards
+    `net` is what the two together make.
+    """
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_original(net, base)
+    factors: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    by_root = bool(config.get("use_rslora"))
+    with torch.no_grad():
+        for i, layer in enumerate(net.model.language_model.layers):
+            for part in ("self_attn.q_proj", "self_attn.o_proj", "mlp.down_proj"):
+                linear = layer.get_submodule(part)
+                a = torch.randn(rank, linear.in_features) * 0.2
+                b = torch.randn(linear.out_features, rank) * 0.2
+                linear.weight += alpha / (rank**0.5 if by_root else rank) * b @ a
+                name = f"base_model.model.model.layers.{i}.{part}"
+                factors |= {f"{name}.lora_A.weight": a, f"{name}.lora_B.weight": b}
+        for number, part in (("0", "linear_1"), ("2", "linear_2")):
+            linear = getattr(net.model.multi_modal_projector, part)
+            linear.weight.normal_(std=0.06)
+            name = f"base_model.model.model.mm_projector.{number}"
+            others[f"{name}.weight"] = linear.weight.detach().clone()
+            others[f"{name}.bias"] = linear.bias.detach().clone()
+    values = {
+        "peft_type": "LORA", "r": rank, "lora_alpha": alpha, "bias": "none",
+        "base_model_name_or_path": f"/somewhere/else/{base.name}", "init_lora_weights": True,
+        **config,
+    }  # fmt: skip
+    torch.save(factors, folder / "adapter_model.bin")
+    torch.save(others, folder / "non_lora_trainables.bin")
+    (folder / "adapter_config.json").write_text(json.dumps(values))
+    (folder / "config.json").write_bytes((base / "config.json").read_bytes())
+    return folder
+
+
+def save_projector(net: Any, base: Path, folder: Path) -> Path:
+    """Write a model as its projector alone, and the language model of `base` without one."""
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_original(net, base, tower=base.parent / "clip-tower")
+    whole = torch.load(base / "pytorch_model.bin")
+    projector = {name: weight for name, weight in whole.items() if ".mm_projector." in name}
+    torch.save({n: w for n, w in whole.items() if n not in projector}, base / "pytorch_model.bin")
+    torch.save(projector, folder / "mm_projector.bin")
+    values = json.loads((base / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps({**values, "_name_or_path": base.name}))
     return folder
 
 
