@@ -1,4 +1,4 @@
-"""A LLaVA-1.5 of random weights, and its projector file as others have written it."""
+"""Projector files of LLaVA-1.5 as others have written them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 import gguf
 import numpy as np
 
-__all__ = ["MEAN", "STD", "model", "write_mmproj", "write_text"]
+from llava_checkpoints import CLIP_MEAN, CLIP_STD
+from llava_checkpoints import model as random_model
 
-#: What CLIP's processor subtracts and divides by.
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
+__all__ = ["model", "write_mmproj"]
 
 _LAYER = {
     "attn_q": "self_attn.q_proj",
@@ -26,70 +25,20 @@ _LAYER = {
 }
 
 
-def model(vocab_size: int, *, layers: int = 3, width: int = 64, seed: int = 0) -> Any:
-    """Make a LLaVA with a CLIP tower, read at its last layer but one, its class token dropped."""
+def model(**sizes: Any) -> Any:
+    """Make a LLaVA whose patches depend on where they stand as much as on what they show."""
     import torch
-    from transformers import (
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-    )
 
-    from tiny_llava import SPECIALS, widen
-
-    torch.manual_seed(seed)
-    tower = CLIPVisionConfig(
-        hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        image_size=56,
-        patch_size=14,
-        hidden_act="quick_gelu",
-        projection_dim=width,
-    )
-    language = LlamaConfig(
-        vocab_size=vocab_size,
-        hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=512,
-        rms_norm_eps=1e-5,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=2,
-    )
-    net: Any = LlavaForConditionalGeneration(
-        LlavaConfig(
-            vision_config=tower,
-            text_config=language,
-            image_token_index=SPECIALS.index("<image>"),
-            image_seq_length=16,
-            vision_feature_layer=-2,
-            vision_feature_select_strategy="default",
-        )
-    ).eval()
-    return widen(net)
-
-
-def write_text(path: Path, net: Any, tokenizer: Any) -> None:
-    """Write the language model."""
-    from astrollava_training.data.tokens import CHAT_TEMPLATE
-    from astrollava_training.export.about import About
-    from astrollava_training.export.text import write_text
-
-    write_text(
-        path,
-        net,
-        tokenizer,
-        name="tiny",
-        about=About(),
-        quantize="f32",
-        chat_template=CHAT_TEMPLATE,
-        add_bos=True,
-    )
+    net = random_model(**sizes)
+    with torch.no_grad():
+        for name, weight in net.model.vision_tower.named_parameters():
+            if name.endswith("position_embedding.weight"):
+                weight.normal_(std=1.0)
+        # Large biases would make all patches alike.
+        for name, weight in net.model.multi_modal_projector.named_parameters():
+            if name.endswith("bias"):
+                weight.normal_(std=0.02)
+    return net
 
 
 def write_mmproj(
@@ -134,8 +83,8 @@ def write_mmproj(
     }.items():
         out.add_uint32(f"clip.vision.{key}", value)
     out.add_float32("clip.vision.attention.layer_norm_epsilon", vision.layer_norm_eps)
-    out.add_array("clip.vision.image_mean", list(MEAN))
-    out.add_array("clip.vision.image_std", list(STD))
+    out.add_array("clip.vision.image_mean", list(CLIP_MEAN))
+    out.add_array("clip.vision.image_std", list(CLIP_STD))
     out.add_bool("clip.use_gelu", False)
     state = {key: value.float().numpy() for key, value in net.state_dict().items()}
     tower = next(key for key in state if key.endswith("class_embedding"))
