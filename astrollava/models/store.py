@@ -10,10 +10,11 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from astrollava._cache import cache_folder, whole_file
 from astrollava.errors import InvalidBundle, InvalidRequest, ModelError, ModelNotFound
@@ -119,14 +120,26 @@ def _hash(path: Path, progress: Progress | None) -> str:
     file, size = open_model(path)
     taken = hashlib.sha256()
     done = 0
-    buffer = memoryview(bytearray(_CHUNK))
     with file:
-        while count := file.readinto(buffer):  # type: ignore[attr-defined]  # a raw file
-            taken.update(buffer[:count])
-            done += count
+        for piece in _pieces(file):
+            taken.update(piece)
+            done += len(piece)
             if progress is not None:
                 progress(path.name, done, size)
     return taken.hexdigest()
+
+
+def _pieces(file: BinaryIO) -> Iterator[memoryview]:
+    """Read a file while the piece before is being hashed: neither disk nor core waits."""
+    buffers = [memoryview(bytearray(_CHUNK)) for _ in range(2)]
+    with ThreadPoolExecutor(1) as reader:
+        turn = 0
+        coming = reader.submit(file.readinto, buffers[turn])  # type: ignore[attr-defined]
+        while count := coming.result():
+            piece = buffers[turn][:count]
+            turn = 1 - turn
+            coming = reader.submit(file.readinto, buffers[turn])  # type: ignore[attr-defined]
+            yield piece
 
 
 def pull(name: str, *, progress: Progress | None = None) -> ModelFiles:
