@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from astrollava_training.config import Language, Recipe, Stage, Vision
+from astrollava_training.config import Drawn, Language, Recipe, Stage, Vision
 
 __all__ = ["TINY", "write_recipe"]
 
@@ -15,8 +15,10 @@ TINY = Recipe(
     seed=3,
     vision=Vision(32, 8, 32, 64, 2, 2),
     language=Language(400, 32, 64, 2, 2, 512),
+    pool=Drawn(32, real=0.3),
+    teacher=Stage(32, 8),
     tower=Stage(32, 8, weight_decay=0.05),
-    encoded=32,
+    encoded=Drawn(32, real=0.3),
     words=Stage(32, 8),
     align=Stage(24, 8),
     instruct=Stage(32, 8),

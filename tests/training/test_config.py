@@ -11,6 +11,7 @@ pytest.importorskip("tokenizers")
 
 from astrollava_training.config import (
     ENCODED_AT_ONCE,
+    Drawn,
     Export,
     Language,
     Recipe,
@@ -45,18 +46,21 @@ def test_the_recipe_in_the_guide_loads(tmp_path: Path) -> None:
 def test_the_guide_tells_the_numbers_of_the_embedded_recipe() -> None:
     """Its table of stages would otherwise be of some recipe of the past."""
     told, found = GUIDE.read_text(encoding="utf-8"), load_recipe(RECIPES / "embedded.toml")
-    for name in ("tower", "words", "align", "instruct"):
+    for name in ("teacher", "tower", "words", "align", "instruct"):
         (row,) = [line for line in told.splitlines() if line.startswith(f"| `{name}` ")]
         assert row.endswith(f" {getattr(found, name).pictures:,} |"), row
-    assert f"| {found.encoded:,} pictures" in told
-    assert f" {found.encoded // ENCODED_AT_ONCE * ENCODED_AT_ONCE:,} |" in told
+    for drawn in (found.pool, found.encoded):
+        assert f"{drawn.pictures:,} pictures drawn" in told
+        assert f" {drawn.count:,} |" in told
 
 
 def test_all_that_a_file_says_is_in_the_recipe(tmp_path: Path) -> None:
     text = """
         name = "small"
         seed = 7
-        encoded = 64
+        [encoded]
+        pictures = 70
+        real = 1
         [vision]
         image_size = 32
         patch_size = 8
@@ -70,7 +74,7 @@ def test_all_that_a_file_says_is_in_the_recipe(tmp_path: Path) -> None:
     assert found == Recipe(
         name="small",
         seed=7,
-        encoded=64,
+        encoded=Drawn(70, real=1.0),
         vision=Vision(image_size=32, patch_size=8),
         words=Stage(pictures=100, learning_rate=1.0),
         export=Export(render_background=(122, 116, 104)),
@@ -78,6 +82,7 @@ def test_all_that_a_file_says_is_in_the_recipe(tmp_path: Path) -> None:
     assert type(found.words.learning_rate) is float
     assert found.image_tokens == 16
     assert found.words.steps == 3
+    assert found.encoded.count == 2 * ENCODED_AT_ONCE
 
 
 @pytest.mark.parametrize(
@@ -110,20 +115,21 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, text: str, said: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[vision]\nimage_size = 100", "image_size 100 and vision.patch_size 12"),
+        ("[vision]\nimage_size = 100", "image_size 100 and vision.patch_size 16"),
         ("[vision]\nheads = 5", "vision.heads 5"),
         ("[language]\nheads = 64\nhidden_size = 192", "even parts"),
         ("[language]\nlayers = 0", "language.layers is 0"),
         ("[language]\nvocab_size = 200", "vocab_size is 200"),
-        ("[language]\ncontext_length = 100", "100 tokens of a context of 100"),
+        ("[vision]\nhidden_size = 18", "vision.hidden_size is 18"),
+        ("[language]\ncontext_length = 64", "64 tokens of a context of 64"),
         ("[align]\npictures = 8", "8 pictures in batches of 32"),
         ("[align]\npictures = 8\nbatch_size = 0", "batches of 0"),
         ("[align]\npictures = 64\nlearning_rate = 0.0", "learning rate 0"),
         ("[align]\npictures = 64\nlearning_rate = nan", "learning rate nan"),
         ("[align]\npictures = 64\nweight_decay = -1.0", "decay -1"),
-        ("[align]\npictures = 64\nwarmup = 1.0", "warmup 1"),
-        ("[align]\npictures = 64\nreal = 1.5", "real pictures 1.5"),
-        ("encoded = 31", "encoded is 31"),
+        ("[align]\npictures = 64\nwarmup = 1.0", "warmup is 1"),
+        ("[pool]\npictures = 64\nreal = 1.5", "real pictures is 1.5"),
+        ("[encoded]\npictures = 31", "drawn are 31"),
         ('[export]\nquantize = "q9"', "'q9'"),
         ('[export]\nmmproj_quantize = "int8"', "'int8'"),
         ('[export]\nrender_rule = "squeeze"', "'squeeze'"),

@@ -140,8 +140,8 @@ def test_the_facts_kept_are_those_encoded(tiny_run: tuple[Path, Any, Any], tmp_p
     made = seeing.Encoded(kept.features, kept.facts)
     again = Checkpoints(tmp_path).encoded(lambda: made)
     assert again.facts == kept.facts
-    assert len(again.facts) == TINY.encoded
-    assert again.features.shape == (TINY.encoded, TINY.image_tokens, 32)
+    assert len(again.facts) == TINY.encoded.count
+    assert again.features.shape == (TINY.encoded.count, TINY.image_tokens, 32)
 
 
 @pytest.mark.parametrize("part", ["tower", "language"])

@@ -127,6 +127,35 @@ def test_what_is_frozen_or_not_named_stays_and_only_matrices_decay(tmp_path: Pat
     assert (net.weight.abs() < before[id(net)][0].abs()).all()
 
 
+class Layered(nn.Module):
+    """A matrix inside a transformer by its name, and one that is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList([nn.Linear(4, 4)])
+        self.head = nn.Linear(4, 4)
+
+
+def test_matrices_inside_transformers_move_in_all_directions_alike(tmp_path: Path) -> None:
+    """That is what Muon is for: AdamW alone leaves the tower half trained in the same time."""
+    net = Layered()
+    steep = torch.diag(torch.tensor([100.0, 10.0, 1.0, 0.1]))
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+
+    def loss_of(_: int) -> torch.Tensor:
+        inside, outside = net.layers[0], net.head
+        total: torch.Tensor = (steep * (inside.weight + outside.weight)).sum()
+        return total + inside.bias.sum() + outside.bias.sum()
+
+    stage = Stage(pictures=2, batch_size=1, learning_rate=0.01, warmup=0.9)
+    fit("x", [net], stage, batches(), loss_of, Log(tmp_path), average=0.0)
+    moved = {name: value.detach() - before[name] for name, value in net.named_parameters()}
+    strength = torch.linalg.svdvals(moved["layers.0.weight"])
+    assert strength[-1] > 0.3 * strength[0]
+    assert all(change.abs().max() > 0 for change in moved.values())
+
+
 def test_the_log_is_json_and_ends_with_the_last_step(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,12 +12,14 @@ from typing import Any, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import nn
 
 from astrollava.errors import InvalidRequest
 from astrollava_training.config import Recipe
 from astrollava_training.data.facts import Facts
+from astrollava_training.data.pool import Pool
 from astrollava_training.seeing import Encoded
 
 __all__ = ["Checkpoints"]
@@ -30,7 +32,8 @@ class Checkpoints:
     ----------
     folder : pathlib.Path
         Holds ``run.json`` (whose run it is), ``tokenizer.json``, the weights after each stage as
-        ``<stage>.pt``, ``encoded.npy`` and ``facts.json`` (the encoded pictures), ``log.jsonl``.
+        ``<stage>.pt``, ``pool.npy`` and ``pool.npz`` (pictures and answers), ``encoded.npy`` and
+        ``facts.json`` (the encoded pictures), ``log.jsonl``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,6 +94,18 @@ class Checkpoints:
             with _whole(kept) as part:
                 make().save(str(part))
         return Tokenizer.from_file(str(kept))
+
+    def pool(self, make: Callable[[Path], tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Pool:
+        """Return the pool of the run; ``make`` writes its pictures to a path if there is none."""
+        pictures, answers = self.folder / "pool.npy", self.folder / "pool.npz"
+        # The answers are written last: with them the pictures are whole.
+        if not answers.exists():
+            with _whole(pictures) as part:
+                targets, weights = make(part)
+            with _whole(answers) as part, part.open("wb") as stream:
+                np.savez(stream, targets=targets, weights=weights)
+        with np.load(answers) as found:
+            return Pool(np.load(pictures, mmap_mode="r"), found["targets"], found["weights"])
 
     def encoded(self, make: Callable[[], Encoded]) -> Encoded:
         """Return the encoded pictures of the run, made if there are none yet."""

@@ -10,6 +10,7 @@ from astrollava_training.tables import RecipeError, read_toml
 
 __all__ = [
     "ENCODED_AT_ONCE",
+    "Drawn",
     "Export",
     "Language",
     "Recipe",
@@ -20,9 +21,10 @@ __all__ = [
 ]
 
 _LEAST_VOCABULARY = 260  # every byte and the special tokens
-_SEEDS = ("tower", "encode", "words", "align", "instruct")  # their draws must not coincide
+# Their draws must not coincide; new ones go to the end, so that the others stay as they are.
+_SEEDS = ("tower", "encode", "words", "align", "instruct", "pool", "teacher")
 ENCODED_AT_ONCE = 32
-"""Pictures in a batch of the finished tower."""
+"""Pictures drawn, or encoded by the finished tower, in one batch."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Vision:
         Shape of the transformer; the heads divide the width into even parts.
     """
 
-    image_size: int = 120
-    patch_size: int = 12
+    image_size: int = 128
+    patch_size: int = 16
     hidden_size: int = 192
     intermediate_size: int = 768
     layers: int = 6
@@ -46,6 +48,11 @@ class Vision:
 
     def __post_init__(self) -> None:
         _check_transformer("vision", self)
+        if self.hidden_size % 4:
+            raise RecipeError(
+                f"vision.hidden_size is {self.hidden_size}",
+                expected="a multiple of four: sines and cosines of row and column",
+            )
         if self.image_size % self.patch_size:
             raise RecipeError(
                 f"vision.image_size {self.image_size} and vision.patch_size {self.patch_size}",
@@ -84,6 +91,41 @@ class Language:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Distinct pictures that are drawn once and kept.
+
+    Attributes
+    ----------
+    pictures : int
+        Rounded down to batches of `ENCODED_AT_ONCE`.
+    real : float
+        Expected share of real pictures, each varied anew, in [0, 1]; the others are simulated.
+    """
+
+    pictures: int
+    real: float = 0.33
+
+    def __post_init__(self) -> None:
+        if self.pictures < ENCODED_AT_ONCE:
+            raise RecipeError(
+                f"pictures drawn are {self.pictures}",
+                expected=f"at least {ENCODED_AT_ONCE}",
+            )
+        if not 0 <= self.real <= 1:
+            raise RecipeError(f"the share of real pictures is {self.real}", expected="0 to 1")
+
+    @property
+    def batches(self) -> int:
+        """Batches drawn."""
+        return self.pictures // ENCODED_AT_ONCE
+
+    @property
+    def count(self) -> int:
+        """Pictures drawn."""
+        return self.batches * ENCODED_AT_ONCE
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage of training.
 
@@ -97,9 +139,6 @@ class Stage:
         Peak of the cosine schedule and AdamW's decay.
     warmup : float
         Share of the steps in which the learning rate rises, in [0, 1).
-    real : float
-        Share of real pictures among those seen, in [0, 1]; the others are simulated. The stages
-        after the tower share their pictures, whose share is that of ``instruct``.
     """
 
     pictures: int
@@ -107,7 +146,6 @@ class Stage:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     warmup: float = 0.03
-    real: float = 0.3
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= self.pictures:
@@ -120,11 +158,8 @@ class Stage:
                 f"learning rate {self.learning_rate} and weight decay {self.weight_decay}",
                 expected="a learning rate above 0 and no negative decay",
             )
-        if not (0 <= self.warmup < 1 and 0 <= self.real <= 1):
-            raise RecipeError(
-                f"warmup {self.warmup} and share of real pictures {self.real}",
-                expected="warmup in [0, 1) and real in [0, 1]",
-            )
+        if not 0 <= self.warmup < 1:
+            raise RecipeError(f"warmup is {self.warmup}", expected="warmup in [0, 1)")
 
     @property
     def steps(self) -> int:
@@ -187,15 +222,19 @@ class Recipe:
     name : str
         Of the run and, by default, of its folders.
     seed : int
-        Decides every random choice. Stages draw from ``seed`` to ``seed + 4``: seeds of runs that
+        Decides every random choice. Stages draw from ``seed`` to ``seed + 6``: seeds of runs that
         are to be independent lie further apart.
     vision, language : Vision, Language
         The two transformers.
-    tower, words, align, instruct : Stage
-        The stages, in their order.
-    encoded : int
-        Distinct pictures that the finished tower encodes, once, for the stages after it: they never
-        move the tower, so its features can be kept. Rounded down to batches of `ENCODED_AT_ONCE`.
+    pool : Drawn
+        Pictures that teacher and tower learn from, shown again and again, turned and mirrored.
+    teacher, tower : Stage
+        The convolutional network that learns the pool, and the tower that learns from it.
+    encoded : Drawn
+        Pictures that the finished tower encodes, once, for the stages after it: they never move
+        the tower, so its features can be kept. None of them is in the pool.
+    words, align, instruct : Stage
+        The stages after it, in their order.
     export : Export
         How the result is written.
     """
@@ -204,18 +243,16 @@ class Recipe:
     seed: int = 0
     vision: Vision = field(default_factory=Vision)
     language: Language = field(default_factory=Language)
-    tower: Stage = field(default_factory=lambda: Stage(pictures=120_000))
-    encoded: int = 24_000
+    pool: Drawn = field(default_factory=lambda: Drawn(48_000))
+    teacher: Stage = field(default_factory=lambda: Stage(pictures=200_000))
+    tower: Stage = field(default_factory=lambda: Stage(pictures=200_000))
+    encoded: Drawn = field(default_factory=lambda: Drawn(24_000, real=0.5))
     words: Stage = field(default_factory=lambda: Stage(pictures=16_000))
     align: Stage = field(default_factory=lambda: Stage(pictures=12_000))
     instruct: Stage = field(default_factory=lambda: Stage(pictures=60_000))
     export: Export = field(default_factory=Export)
 
     def __post_init__(self) -> None:
-        if self.encoded < ENCODED_AT_ONCE:
-            raise RecipeError(
-                f"encoded is {self.encoded}", expected=f"at least {ENCODED_AT_ONCE} pictures"
-            )
         if self.image_tokens >= self.language.context_length:
             raise RecipeError(
                 f"a picture takes {self.image_tokens} tokens of a context of "
@@ -225,7 +262,7 @@ class Recipe:
             )
 
     def seed_of(self, draws: str) -> int:
-        """Return the seed of the draws of a stage, or of ``"encode"``."""
+        """Return the seed of the draws of a stage, of ``"pool"`` or of ``"encode"``."""
         return self.seed + _SEEDS.index(draws)
 
     @property

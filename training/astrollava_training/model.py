@@ -11,8 +11,9 @@ from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from astrollava_training.config import Recipe
 from astrollava_training.data.tokens import SPECIAL_TOKENS
+from astrollava_training.initial import mimic_trained
 
-__all__ = ["PARTS", "build", "features", "fingerprint", "normalise"]
+__all__ = ["PARTS", "build", "features", "fingerprint", "normalise", "states"]
 
 PARTS = {
     "tower": ("model.vision_tower.",),
@@ -60,7 +61,9 @@ def build(recipe: Recipe, tokenizer: Tokenizer) -> LlavaForConditionalGeneration
         image_seq_length=recipe.image_tokens,
         tie_word_embeddings=False,
     )
-    return LlavaForConditionalGeneration(config)
+    model = LlavaForConditionalGeneration(config)
+    mimic_trained(model.model.vision_tower, seen.heads)
+    return model
 
 
 def normalise(rgb: torch.Tensor) -> torch.Tensor:
@@ -82,10 +85,14 @@ def features(model: LlavaForConditionalGeneration, rgb: torch.Tensor) -> torch.T
     Tensor of float, shape (n, tokens, width of the tower)
         On the device of the model.
     """
-    pixels = normalise(rgb.to(model.device))
+    return states(model, normalise(rgb.to(model.device)))
+
+
+def states(model: LlavaForConditionalGeneration, pixels: torch.Tensor) -> torch.Tensor:
+    """Return what `features` does, of pixels (n, 3, height, width) on the device of the model."""
     outputs = model.model.vision_tower(pixel_values=pixels, output_hidden_states=True)
-    states: torch.Tensor = outputs.hidden_states[model.config.vision_feature_layer]
-    return states
+    found: torch.Tensor = outputs.hidden_states[model.config.vision_feature_layer]
+    return found
 
 
 def fingerprint(model: nn.Module, part: str) -> str:

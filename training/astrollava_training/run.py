@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -22,6 +23,7 @@ from astrollava_training.data.simulate import simulate
 from astrollava_training.data.stream import load_split
 from astrollava_training.data.tokens import train_tokenizer
 from astrollava_training.model import PARTS, build, fingerprint
+from astrollava_training.teacher import Teacher
 from astrollava_training.train import Log
 
 __all__ = ["MOVES", "load", "run"]
@@ -87,13 +89,24 @@ def run(
     log = Log(kept.folder)
     tokenizer = kept.tokenizer(lambda: _tokenizer(recipe, [facts for _, facts in train]))
     model = build(recipe, tokenizer).to(device)
+    # Channels last is what convolutions on a CPU are fastest with; torch's stubs do not know it here.
+    teacher = Teacher(recipe.vision).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def stage(name: str, work: Callable[[], None]) -> None:
         if not kept.restore(name, model):
             log(name, frozen=" ".join(_proven(model, name, work)) + " unchanged by hash")
             kept.save(name, model)
 
-    stage("tower", lambda: seeing.tower(model, recipe, train, val, log, workers=workers))
+    def taught() -> None:
+        # Nothing else is to do while the pool is drawn: every core may.
+        drawing = max(workers, os.cpu_count() or 1) if workers else 0
+        pictures = kept.pool(lambda path: seeing.pool(path, recipe, train, log, workers=drawing))
+        if not kept.restore("teacher", teacher):
+            seeing.teach(teacher, recipe, pictures, val, log)
+            kept.save("teacher", teacher)
+        seeing.tower(model, teacher, recipe, pictures, val, log)
+
+    stage("tower", taught)
     seen = kept.encoded(lambda: seeing.encode(model, recipe, train, log, workers=workers))
     stage("words", lambda: speaking.words(model, recipe, tokenizer, seen.facts, log))
     stage("align", lambda: speaking.align(model, recipe, tokenizer, seen, log))

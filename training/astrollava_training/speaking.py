@@ -145,11 +145,11 @@ def _loss(
             torch.from_numpy(seen).to(model.device).float()
         )
         at = ids == model.config.image_token_index
-        embedded = embedded.masked_scatter(at.unsqueeze(-1), projected)
+        embedded = embedded.masked_scatter(at.unsqueeze(-1), projected.to(embedded.dtype))
     hidden = model.model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
     ahead = labels[:, 1:]
     learned = ahead >= 0
     loss: torch.Tensor = nn.functional.cross_entropy(
-        model.lm_head(hidden[:, :-1][learned]), ahead[learned]
+        model.lm_head(hidden[:, :-1][learned]).float(), ahead[learned]
     )
     return loss

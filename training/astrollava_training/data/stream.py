@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, Dataset
 
 from astrollava_training.data.augment import augment
@@ -79,7 +80,9 @@ class _Batches(Dataset[Batch]):
 
 
 def _one_thread(_: int) -> None:
+    # numpy's matrix products would otherwise fight the training for every core.
     torch.set_num_threads(1)
+    threadpool_limits(1)
 
 
 def _as_is(batch: Any) -> Any:
