@@ -39,9 +39,10 @@ wrong in detail.
    images as published with Galaxy Zoo 2 (Zenodo 3565489). Thanks to the volunteers of Galaxy Zoo
    and to the SDSS.
 
-The sentences come from templates over those votes and simulations. Stages: tower on the answers of
-the vote tree, language model on the conversations, then the paper's two stages (arXiv:2504.08583):
-projector alone on captions, projector and language model on conversations with the tower frozen.
+The sentences come from templates over those votes and simulations. Stages: a convolutional teacher
+on the answers of the vote tree; the tower on the same answers and the teacher's features; the
+language model on the conversations; then the paper's two stages (arXiv:2504.08583): projector alone
+on captions, projector and language model on conversations with the tower frozen.
 `make embedded-model` repeats it.
 
 ## Limits

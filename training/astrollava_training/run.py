@@ -89,8 +89,9 @@ def run(
     log = Log(kept.folder)
     tokenizer = kept.tokenizer(lambda: _tokenizer(recipe, [facts for _, facts in train]))
     model = build(recipe, tokenizer).to(device)
-    # Channels last is what convolutions on a CPU are fastest with; torch's stubs do not know it here.
-    teacher = Teacher(recipe.vision).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    teacher = Teacher(recipe.vision)
+    # Convolutions on a CPU are fastest with channels last; torch's stubs do not know it here.
+    teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def stage(name: str, work: Callable[[], None]) -> None:
         if not kept.restore(name, model):
