@@ -24,6 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # What users import; the command line's own modules have no interface but the command.
 ROOMS = (
     "astrollava",
+    "astrollava.bundle",
     "astrollava.describer",
     "astrollava.doctor",
     "astrollava.engine",
@@ -31,9 +32,12 @@ ROOMS = (
     "astrollava.grounding",
     "astrollava.images",
     "astrollava.models",
+    "astrollava.models.catalog",
+    "astrollava.models.store",
     "astrollava.prompts",
     "astrollava.results",
     "astrollava.selfcheck",
+    "astrollava.sheet",
     "astrollava.streams",
     "astrollava.vocabularies",
 )

@@ -16,7 +16,11 @@ Progress = Callable[[str, int, int], None]
 def reporting(progress: Progress | None) -> Iterator[Progress]:
     """Yield `progress`, or a bar on standard error where there is none and someone is looking.
 
-    The bar is huggingface_hub's, with what turns it off: ``HF_HUB_DISABLE_PROGRESS_BARS=1``.
+    Parameters
+    ----------
+    progress : callable or None
+        Called with what is done, the bytes done and the bytes in all. The bar in its place is
+        huggingface_hub's, with what turns it off: ``HF_HUB_DISABLE_PROGRESS_BARS=1``.
     """
     if progress is not None:
         yield progress

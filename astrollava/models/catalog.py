@@ -197,7 +197,13 @@ def add(entry: Entry) -> None:
 
 
 def find(name: str) -> Entry | None:
-    """Return the model of that name, whatever its case, or None."""
+    """Return the model of that name, or None.
+
+    Parameters
+    ----------
+    name : str
+        Its name, in any case.
+    """
     key = name.strip().lower()
     return _table().get(key) or _added.get(key)
 
@@ -231,7 +237,13 @@ def get(name: str) -> Entry:
 
 
 def near_names(name: str) -> list[str]:
-    """Return up to three names of the catalogue that look like `name`, the nearest first."""
+    """Return up to three names of the catalogue that look like another, the nearest first.
+
+    Parameters
+    ----------
+    name : str
+        What somebody wrote.
+    """
     known = [entry.name for entry in entries()]
     asked = name.strip().lower()
     near = get_close_matches(asked, known, n=3, cutoff=0.6)
