@@ -181,6 +181,29 @@ def test_a_space_comes_first_in_the_prompt_only(llamas: dict[tuple[str, str], Pa
     assert [*split(ours, before), image, *ours.tokenize(after)] == ids
 
 
+def test_runs_of_spaces_share_a_score(tmp_path: Path, load: Load) -> None:
+    """Llama gives all of them one: their merges then stand mixed in tokenizer.json."""
+    runs = {"▁" * n for n in range(2, 9)}
+    pieces, scores, types = llama_pieces()
+    known = set(pieces)
+    pieces += sorted(runs - known)
+    types += [1] * (len(pieces) - len(types))
+    scores = [*scores, *[0.0] * (len(pieces) - len(scores))]
+    scores = [-1e9 if p in runs else s for p, s in zip(pieces, scores, strict=True)]
+    theirs = llama(tmp_path, "always", files="json", vocabulary=(pieces, scores, types))
+    merges = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))["model"][
+        "merges"
+    ]
+    ranks = {}
+    for rank, pair in enumerate(merges):
+        ranks.setdefault("".join(pair), []).append(rank)
+    assert ranks["▁" * 8][-1] - ranks["▁" * 8][0] >= len(ranks["▁" * 8])
+    model = load(tmp_path, vocabulary(tmp_path, ROWS))
+    for text in (*TEXTS[:4], *("a" + " " * n + "b" for n in range(1, 10))):
+        if not text.startswith(" "):
+            assert split(model, text) == theirs.encode(text).ids, text
+
+
 def test_text_in_pieces_begins_with_a_space_each(tmp_path: Path, load: Load) -> None:
     """The original LLaVA code splits what follows an image as a text of its own."""
     theirs = llama(tmp_path, "first")

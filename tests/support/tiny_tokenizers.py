@@ -123,7 +123,14 @@ def sentencepiece_model(
     return out
 
 
-def llama(folder: Path, scheme: str, *, files: str = "both", added: Sequence[Any] = ()) -> Any:
+def llama(
+    folder: Path,
+    scheme: str,
+    *,
+    files: str = "both",
+    added: Sequence[Any] = (),
+    vocabulary: tuple[list[str], list[float], list[int]] | None = None,
+) -> Any:
     """Save a tokenizer like Llama's (``files``: json, model or both) and return it.
 
     `scheme` says where a space is put: always (as a normalizer or as Metaspace), first or never.
@@ -132,7 +139,7 @@ def llama(folder: Path, scheme: str, *, files: str = "both", added: Sequence[Any
     from tokenizers import pre_tokenizers as pre
     from transformers.convert_slow_tokenizer import generate_merges
 
-    pieces, scores, types = llama_pieces()
+    pieces, scores, types = vocabulary or llama_pieces()
     vocab = {text: number for number, text in enumerate(pieces)}
     by_text = {t: s for t, s, kind in zip(pieces, scores, types, strict=True) if kind == 1}
     merges = generate_merges(vocab, by_text)

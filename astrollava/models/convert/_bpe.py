@@ -299,14 +299,20 @@ def merge_scores(bpe: BPEFile, apart: set[str]) -> dict[str, float]:
     UnsupportedModel
         No scores do that: SentencePiece joins any two tokens that make a third, whichever they are.
     """
-    scores: dict[str, float] = {}
-    last = ""
+    spans: dict[str, tuple[int, int]] = {}
     for rank, (left, right) in enumerate(bpe.merges):
         joined = left + right
-        if joined in scores and joined != last:
+        spans[joined] = (spans.get(joined, (rank,))[0], rank)
+    scores: dict[str, float] = {}
+    first, last, before = 0, -1, ""
+    for joined, (begins, ends) in spans.items():
+        if begins > last:
+            first = begins
+        elif set(joined + before) != {"▁"}:
             raise _unsupported(f"makes the token {joined!r:.60} at two places in its merges")
-        scores.setdefault(joined, -float(rank))
-        last = joined
+        # Runs of spaces have one score in SentencePiece's models: the leftmost is joined first.
+        scores[joined] = -float(first)
+        last, before = max(last, ends), joined
     merges = set(bpe.merges)
     known = bpe.vocabulary
     for token in known:
