@@ -32,8 +32,10 @@ class Describer:
     Parameters
     ----------
     model : str or path, optional
-        ``"embedded"`` (the default: comes with the package, needs no network), or the path of a
-        GGUF language model or of a folder with the pair.
+        ``"embedded"`` (the default: comes with the package, needs no network), another name of the
+        catalogue (``"smolvlm-2.2b"``), ``"hf:owner/repository:Q4_K_M"``, or the path of a GGUF
+        language model or of a folder with the pair. Files of a name that are not here are
+        downloaded, with a bar on standard error where that is a terminal.
     mmproj : path, optional
         The projector file that belongs to ``model``; looked for beside it where left out.
     n_ctx : int, optional
@@ -51,6 +53,8 @@ class Describer:
     ------
     ModelNotFound, InvalidModelFile, ProjectorMismatch, ModelLoadFailed, EngineUnavailable
         If the model cannot be used.
+    DownloadFailed, HashMismatch, NotEnoughSpace
+        If it has to be downloaded and cannot be.
 
     Examples
     --------
