@@ -114,11 +114,11 @@ def facts(
     named = "clip.projector_type" in mmproj.metadata or not has_class_token(mmproj)
     projector = projector_type(mmproj) if named else "mlp"
     side = _int(mmproj, "clip.vision.image_size")
-    named = files.name if files.source == "path" else None
+    called = files.name if files.source in {"path", "bundle"} else None
     return ModelFacts(
         name=_text(text, "astrollava.model.name")
         or _text(text, "general.name")
-        or named
+        or called
         or files.text.stem,
         files={"text": _file(files.text), "mmproj": _file((given or files).mmproj)},
         architecture=architecture,
