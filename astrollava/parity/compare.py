@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from astrollava.engine import Engine
     from astrollava.parity.reference import TorchReference
 
-__all__ = ["compare", "default_pictures", "parity"]
+__all__ = ["check_pictures", "compare", "default_pictures", "parity"]
 
 _Rgb = NDArray[np.uint8]
 
@@ -113,6 +113,7 @@ def compare(
     *,
     question: str,
     max_tokens: int,
+    asked: tuple[str, str] | None = None,
 ) -> ParityReport:
     """Compare a loaded pair with a loaded model.
 
@@ -126,6 +127,9 @@ def compare(
         Rendered at the tower's input size.
     question, max_tokens
         As for `parity`.
+    asked : tuple of str, optional
+        What the model reads before and after the picture; by default what the pair's own template
+        makes of the question.
 
     Returns
     -------
@@ -142,16 +146,12 @@ def compare(
             f"the pair takes pictures of {engine.image_size}, the checkpoint of {size}",
             expected="the pair made of this checkpoint",
         )
-    if not pictures or any(rgb.shape != (*size, 3) for rgb in pictures):
-        raise InvalidRequest(
-            f"the images have the shapes {[rgb.shape for rgb in pictures]}",
-            expected=f"one or more of shape {(*size, 3)}",
-            hint="Render them with astrollava.images.render at that size",
-        )
+    check_pictures(pictures, size)
     from astrollava.engine import Sampling
 
     prompt = _prompt(engine, question)
-    before, _, after = prompt.partition(engine.image_marker)
+    first, _, second = prompt.partition(engine.image_marker)
+    before, after = asked or (first, second)
     sampling = Sampling(max_tokens=max_tokens)
     cosines, logits, alone, scored, gaps = [], [], [], [], [0.0]
     same: list[bool] = []
@@ -166,9 +166,9 @@ def compare(
                 expected="the pair made of this checkpoint",
             )
         cosines.append(_cosine(answer.values, seen.values))
-        first = engine.logits(prompt, [seen])
-        logits.append(_relative(first, answer.logits))
-        alone.append(_relative(first, reference.logits(seen.values, before, after)))
+        ahead = engine.logits(prompt, [seen])
+        logits.append(_relative(ahead, answer.logits))
+        alone.append(_relative(ahead, reference.logits(seen.values, before, after)))
         ours = "".join(engine.complete(prompt, [seen], sampling=sampling))
         same.append(ours.strip() == answer.text.strip())
         if not same[-1]:
@@ -187,6 +187,16 @@ def compare(
         gap=max(gaps),
         differing=tuple(differing),
     )
+
+
+def check_pictures(pictures: Sequence[_Rgb], size: tuple[int, int]) -> None:
+    """Raise `InvalidRequest` unless there are pictures, all of this height and width."""
+    if not pictures or any(rgb.shape != (*size, 3) for rgb in pictures):
+        raise InvalidRequest(
+            f"the images have the shapes {[rgb.shape for rgb in pictures]}",
+            expected=f"one or more of shape {(*size, 3)}",
+            hint="Render them with astrollava.images.render at that size",
+        )
 
 
 def _prompt(engine: Engine, question: str) -> str:

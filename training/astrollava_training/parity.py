@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from astrollava.errors import InvalidRequest
+from astrollava.engine import Engine
+from astrollava.parity import compare
+from astrollava.parity.compare import check_pictures
+from astrollava.parity.reference import TorchReference
 from astrollava_training.data.tokens import CHAT_TEMPLATE
 from astrollava_training.export.template import render_chat
 
@@ -104,121 +106,47 @@ def parity(
     InvalidRequest
         Without images, or with one of another size.
     """
-    from astrollava.engine import Engine, Sampling
-
     side = model.config.vision_config.image_size
-    if not images or any(rgb.shape != (side, side, 3) for rgb in images):
-        raise InvalidRequest(
-            f"the images have the shapes {[rgb.shape for rgb in images]}",
-            expected=f"one or more of shape ({side}, {side}, 3)",
-            hint="Render them with astrollava.images.render at that size",
-        )
+    check_pictures(images, (side, side))
     parts = [{"type": "image"}, {"type": "text", "text": question}]
-    messages = [{"role": "user", "content": parts}]
-    reference = _Torch(model, tokenizer, render_chat(messages, template=chat_template))
-    cosines, errors, gaps, differing = [], [], [0.0], []
+    # Rendered here, not by the pair: a template that changed on its way shows, too.
+    prompt = render_chat([{"role": "user", "content": parts}], template=chat_template)
+    before, _, after = prompt.partition("<image>")
+    half = (0.5, 0.5, 0.5)
+    reference = TorchReference(
+        model, _Words(tokenizer), stop={tokenizer.token_to_id("</s>")}, mean=half, std=half
+    )
     with Engine(*pair, threads=threads) as engine:
-        prompt = engine.format(messages)
-        for rgb in images:
-            answer = reference.answer(rgb, max_tokens)
-            seen = engine.encode_image(rgb)
-            cosines.append(_cosine(answer.values, np.asarray(seen.values)))
-            sampling = Sampling(max_tokens=max_tokens)
-            ours = "".join(engine.complete(prompt, [seen], sampling=sampling))
-            if ours.strip() != answer.text.strip():
-                differing.append((answer.text, ours))
-                gaps.append(answer.gap_before(ours))
-            (score,) = engine.score(prompt, [seen], [answer.text])
-            errors.append(abs(score.logprob - answer.logprob) / answer.tokens)
-    every = np.concatenate(cosines)
+        found = compare(
+            engine,
+            reference,
+            images,
+            question=question,
+            max_tokens=max_tokens,
+            asked=(before, after),
+        )
     return ParityReport(
-        images=len(images),
-        cosine_min=float(every.min()),
-        cosine_median=float(np.median(every)),
-        logprob_error=max(errors),
-        same_text=1.0 - len(differing) / len(images),
-        gap=max(gaps),
-        differing=tuple(differing),
+        images=found.images,
+        cosine_min=found.cosine_min,
+        cosine_median=found.cosine_median,
+        logprob_error=found.logprob_error,
+        same_text=sum(found.same) / found.images,
+        gap=found.gap,
+        differing=found.differing,
     )
 
 
-def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosine: NDArray[np.floating] = (a * b).sum(axis=1) / norms
-    return cosine
+class _Words:
+    """The tokenizer as training used it: what stands on either side of an image on its own."""
 
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
 
-@dataclass(frozen=True)
-class _Answer:
-    """What torch makes of a picture: patches, greedy text, and how sure it was of each token."""
-
-    values: NDArray[np.floating]
-    text: str
-    logprob: float
-    tokens: int
-    pieces: tuple[str, ...]
-    gaps: tuple[float, ...]
-
-    def gap_before(self, other: str) -> float:
-        """Return the gap between the two best tokens where another text leaves this one."""
-        so_far = ""
-        for piece, gap in zip(self.pieces, self.gaps, strict=True):
-            so_far += piece
-            if not other.startswith(so_far):
-                return gap
-        return self.gaps[-1]
-
-
-class _Torch:
-    """The reference: prompt tokens once, then an answer per picture."""
-
-    def __init__(self, model: Any, tokenizer: Any, prompt: str) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        config = model.config
-        tokens = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
-        before, after = (
-            tokenizer.encode(part, add_special_tokens=False).ids
-            for part in prompt.split("<image>", 1)
+    def around_image(self, before: str, after: str) -> tuple[list[int], list[int]]:
+        first, second = (
+            self._tokenizer.encode(part, add_special_tokens=False).ids for part in (before, after)
         )
-        bos = tokenizer.token_to_id("<s>")
-        self.prompt = [bos, *before, *[config.image_token_index] * tokens, *after]
+        return [self._tokenizer.token_to_id("<s>"), *first], second
 
-    @torch.inference_mode()
-    def answer(self, rgb: _Rgb, max_tokens: int) -> _Answer:
-        """Encode a picture, answer greedily, and measure that answer token by token."""
-        device = self.model.device
-        pixels = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].to(device)
-        pixels = (pixels.float() / 255.0 - 0.5) / 0.5
-        features = self.model.get_image_features(pixel_values=pixels).pooler_output[0]
-        prompt = torch.tensor([self.prompt], device=device)
-        found = self.model.generate(
-            input_ids=prompt,
-            attention_mask=torch.ones_like(prompt),
-            pixel_values=pixels,
-            max_new_tokens=max_tokens,
-            do_sample=False,
-            eos_token_id=self.tokenizer.token_to_id("</s>"),
-            pad_token_id=self.tokenizer.token_to_id("<pad>"),
-            return_dict_in_generate=True,
-            output_logits=True,
-        )
-        generated = found.sequences[0, len(self.prompt) :].tolist()
-        best = [step[0].float().topk(2).values for step in found.logits]
-        text = self.tokenizer.decode(generated, skip_special_tokens=True)
-        # Tokenised anew: a greedy path need not be how the text is normally split.
-        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-        whole = torch.tensor([[*self.prompt, *ids]], device=device)
-        logits = self.model(
-            input_ids=whole, attention_mask=torch.ones_like(whole), pixel_values=pixels
-        ).logits[0, len(self.prompt) - 1 : -1]
-        at = torch.tensor(ids, device=device)[:, None]
-        chosen = logits.float().log_softmax(-1).gather(1, at)
-        return _Answer(
-            values=features.float().cpu().numpy(),
-            text=text,
-            logprob=float(chosen.sum()),
-            tokens=max(len(ids), 1),
-            pieces=tuple(self.tokenizer.decode([i], skip_special_tokens=True) for i in generated),
-            gaps=tuple(float(first - second) for first, second in best),
-        )
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
