@@ -92,6 +92,12 @@ def from_original(config: Settings, sources: Sources) -> Parts:
         value = config.text(key) or default
         if value != known:
             raise UnsupportedModel(f"the {part} is {value!r} ({key})", expected=repr(known))
+    for part, key in (
+        ("tokens before and after each image", "mm_use_im_start_end"),
+        ("pictures seen at several scales", "s2"),
+    ):
+        if config.flag(key):
+            raise UnsupportedModel(f"the model has {part} ({key})", expected="none")
     ratio = config.text("image_aspect_ratio")
     if ratio not in ("", "pad", "square"):
         raise UnsupportedModel(
@@ -111,10 +117,11 @@ def from_original(config: Settings, sources: Sources) -> Parts:
 
 def _original_tower(config: Settings, sources: Sources) -> Tower:
     name = config.text("mm_vision_tower", 4096)
-    # Where it was trained with the rest, it was saved with it.
-    inside = any(key.startswith("vision.") for key in sources.tensors) and not sources.tower_given
-    if inside and (tower := guess_tower(name, sources.tensors)):
-        return tower
+    # Where it was trained with the rest, it was saved with it: no other weights may replace those.
+    inside = any(key.startswith("vision.") for key in sources.tensors)
+    guessed = guess_tower(name, sources.tensors) if inside and not sources.tower_given else None
+    if guessed is not None:
+        return guessed
     folder = sources.find_tower(name)
     tower = read_tower(sources.json(folder / CONFIG), f"{folder.name}/{CONFIG}")
     if tower.kind != "clip":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from astrollava.errors import UnsupportedModel
 from astrollava.models.checkpoint import ACTIVATIONS, Checkpoint, Tensor
 from astrollava.models.repair import ORDER_KEY
 
 from ._needs import Needs
-from ._views import TurnedRows
+from ._views import Constant, TurnedRows
 from ._writer import Value
 
 __all__ = ["mmproj_metadata", "mmproj_tensors"]
@@ -103,7 +105,10 @@ def mmproj_tensors(checkpoint: Checkpoint) -> list[tuple[str, Tensor]]:
     for number, inputs in ((0, width), (2, outer)):
         weight = needs.take(f"projector.{number}.weight", (outer, inputs))
         found.append((f"mm.{number}.weight", weight))
-        found.append((f"mm.{number}.bias", needs.take(f"projector.{number}.bias", (outer,))))
+        none = checkpoint.config.get("multimodal_projector_bias") is False
+        bias = needs.take(f"projector.{number}.bias", (outer,), optional=none)
+        # llama.cpp's projector adds one in any case.
+        found.append((f"mm.{number}.bias", bias or Constant("bias", np.zeros(outer, np.float32))))
     needs.skip(*_UNUSED)
     for part in ("vision", "projector", "other"):
         if rest := needs.rest(f"{part}."):

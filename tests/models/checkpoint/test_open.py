@@ -123,7 +123,8 @@ def test_a_configuration_that_says_little_is_filled_as_transformers_does(tmp_pat
          UnsupportedModel, "'longrope'"),
         (text(rope_parameters={"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0,
                                "beta_fast": 16}), UnsupportedModel, "yarn with beta_fast"),
-        (text(model_type="qwen2", num_key_value_heads=2, rope_parameters={"rope_type": "llama3", "rope_theta": 1e4}),
+        (text(model_type="qwen2", num_key_value_heads=2,
+              rope_parameters={"rope_type": "llama3", "rope_theta": 1e4}),
          UnsupportedModel, "'llama3'"),
         (text(model_type="qwen2", use_sliding_window=True), UnsupportedModel, "sliding window"),
         (text(hidden_size="4096"), InvalidCheckpoint, "hidden_size is '4096'"),
@@ -160,6 +161,8 @@ def test_what_cannot_be_converted_is_named(
         ({"mm_vision_select_feature": "cls_patch"}, "vision features is 'cls_patch'"),
         ({"mm_patch_merge_type": "spatial_unpad"}, "merging of patches"),
         ({"image_aspect_ratio": "anyres"}, "cut into tiles"),
+        ({"mm_use_im_start_end": True}, "tokens before and after each image"),
+        ({"s2": True}, "several scales"),
         ({"architectures": ["LlavaMptForCausalLM"], "model_type": "llava_mpt"}, "LlavaMpt"),
     ],
 )
@@ -215,6 +218,27 @@ def test_the_tower_is_found_beside_the_checkpoint_or_in_the_cache(
     (cached / "refs" / "main").write_text("../../../elsewhere")
     with pytest.raises(InvalidCheckpoint, match="no commit"):
         open_checkpoint(folder)
+
+
+def test_a_tower_that_was_trained_is_not_replaced(tmp_path: Path) -> None:
+    """Its configuration may be needed from elsewhere; its weights are the checkpoint's own."""
+    folder = original(tmp_path / "llava", mm_vision_tower="laion/CLIP-ViT-B-32")
+    given = tower(tmp_path / "clip")
+    own = np.full((32,), 7, np.float32)
+    raw = {n: t.read() for n, t in open_checkpoint(folder, vision_tower=given).tensors.items()}
+    numbers = {
+        name.replace("vision.", "model.vision_tower.vision_tower.vision_model.")
+        .replace("projector.", "model.mm_projector.")
+        .replace("language.lm_head", "lm_head")
+        .replace("language.", "model."): values
+        for name, values in raw.items()
+    }
+    numbers["model.vision_tower.vision_tower.vision_model.embeddings.class_embedding"] = own
+    save_numbers(folder / "model.safetensors", numbers)
+    with pytest.raises(ModelNotFound, match="vision tower"):
+        open_checkpoint(folder)
+    found = open_checkpoint(folder, vision_tower=given)
+    assert np.array_equal(found.tensors["vision.embeddings.class_embedding"].read(), own)
 
 
 def test_a_path_inside_a_checkpoint_leads_nowhere(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "clip-last-layer": {"vision_feature_layer": -1},
     "clip-first-layer": {"vision_feature_layer": 1},
     "siglip-layer-2": {"tower": "siglip", "vision_feature_layer": -2},
+    "no-projector-bias": {"tower": "siglip", "multimodal_projector_bias": False},
     "clip-gelu": {"vision": {"hidden_act": "gelu", "num_attention_heads": 2}},
 }  # fmt: skip
 
