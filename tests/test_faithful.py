@@ -22,6 +22,7 @@ import gguf as gguf_package  # noqa: E402
 import llava_checkpoints  # noqa: E402
 import third_party  # noqa: E402
 from astrollava import Describer  # noqa: E402
+from astrollava.cli.models.repair import repair as command  # noqa: E402
 from astrollava.engine import Engine  # noqa: E402
 from astrollava.errors import NotEnoughSpace  # noqa: E402
 from astrollava.faithful import faithful, repair_projector  # noqa: E402
@@ -201,3 +202,20 @@ def test_a_file_is_repaired_by_its_path(given: ModelFiles, tmp_path: Path) -> No
     assert [defect.name for defect in done.defects] == ["missing-layer", "class-token"]
     assert done.order == "last"
     assert repair_projector(done.path).defects == ()
+
+
+def test_the_command_says_what_was_wrong_and_which_file_to_use(
+    given: ModelFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its output is for `--mmproj "$(astrollava models repair ...)"`: one path, nothing else."""
+    command(given.mmproj, tmp_path / "repaired.gguf")
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path / 'repaired.gguf'}\n"
+    assert "missing-layer" in told.err
+    command(tmp_path / "repaired.gguf", as_json=True)
+    assert json.loads(capsys.readouterr().out) == {
+        "file": str(tmp_path / "repaired.gguf"),
+        "class_token": "last",
+        "defects": [],
+        "use": str(tmp_path / "repaired.gguf"),
+    }
