@@ -103,9 +103,9 @@ class Engine:
         mmproj: str | PathLike[str],
         *,
         n_ctx: int | None = None,
-        mmproj_twin: str | PathLike[str] | None = None,
         n_gpu_layers: int = 0,
         projector_on_gpu: bool = False,
+        mmproj_twin: str | PathLike[str] | None = None,
         threads: int | None = None,
     ) -> None:
         if n_ctx is not None:
