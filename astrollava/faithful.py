@@ -69,11 +69,18 @@ def faithful(files: ModelFiles) -> FaithfulFiles:
     from astrollava.models import gguf, repair
 
     header = gguf.read_header(files.mmproj)
-    if not repair.has_class_token(header):
+    spoilt = repair.is_beyond_repair(header)
+    if not spoilt and not repair.has_class_token(header):
         return FaithfulFiles(files, files)
     from astrollava.engine import class_token_order
 
     order = class_token_order()
+    if spoilt and order != "first":
+        _log.warning(
+            "%s: this llama.cpp misplaces the class token of its tower, which cannot be mended in"
+            " the file: images look different from what the original model sees",
+            files.mmproj,
+        )
     names = tuple(defect.name for defect in repair.diagnose(header, order))
     right = dataclasses.replace(files, mmproj=repair.repair(header, order)) if names else files
     return FaithfulFiles(right, files, names, _twin(header) if order == "last" else None)

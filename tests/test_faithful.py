@@ -30,6 +30,7 @@ from astrollava.models import ModelFiles, repair, resolve  # noqa: E402
 from astrollava.models.checkpoint import open_checkpoint  # noqa: E402
 from astrollava.models.convert import convert  # noqa: E402
 from astrollava.parity import default_pictures  # noqa: E402
+from gguf_files import MMPROJS  # noqa: E402
 
 #: How others write the file -> what is wrong with it here, and the least cosine of a patch.
 FILES: dict[str, tuple[dict[str, Any], tuple[str, ...], float]] = {
@@ -139,6 +140,18 @@ def test_a_pair_without_class_token_costs_nothing(own_cache: Path) -> None:
     right = faithful(resolve("embedded"))
     assert (right.files, right.repaired, right.twin) == (right.given, (), None)
     assert not own_cache.exists()
+
+
+def test_a_model_that_cannot_be_mended_is_warned_of(
+    tmp_path: Path, text: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """MobileVLM's projector joins patches: read in silence, the answers would be taken for its."""
+    model = MMPROJS["mlp-cls"]()
+    model.keys["clip.projector_type"] = ("str", "ldp")
+    (tmp_path / "mmproj.gguf").write_bytes(model.write())
+    right = faithful(resolve(text, tmp_path / "mmproj.gguf"))
+    assert (right.files, right.repaired, right.twin) == (right.given, (), None)
+    assert any("cannot be mended" in record.message for record in caplog.records)
 
 
 def test_a_twin_that_cannot_be_made_costs_one_patch(

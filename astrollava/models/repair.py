@@ -30,7 +30,16 @@ from ._bytes import DAMAGED, open_model
 from ._header import GGUFHeader, TensorInfo, read_header
 from ._rewrite import Item, rewrite
 
-__all__ = ["ORDER_KEY", "Defect", "Order", "diagnose", "has_class_token", "repair", "twin"]
+__all__ = [
+    "ORDER_KEY",
+    "Defect",
+    "Order",
+    "diagnose",
+    "has_class_token",
+    "is_beyond_repair",
+    "repair",
+    "twin",
+]
 
 #: Where the class token stands: before the patches, after them, or a build that does neither.
 Order: TypeAlias = Literal["first", "last", "unknown"]
@@ -82,6 +91,18 @@ def has_class_token(header: GGUFHeader) -> bool:
     Only of such a file does it matter where llama.cpp puts the class token.
     """
     return _is_llava(header) and any(t.name == "v.class_embd" for t in header.tensors)
+
+
+def is_beyond_repair(header: GGUFHeader) -> bool:
+    """Say whether a misplaced class token spoils this file in a way that no copy can mend.
+
+    Its projector joins neighbouring patches, among which the class token then stands (MobileVLM).
+    """
+    return (
+        header.metadata.get("general.architecture") == "clip"
+        and header.metadata.get("clip.projector_type") in ("ldp", "ldpv2", "adapter")
+        and any(t.name == "v.class_embd" for t in header.tensors)
+    )
 
 
 def diagnose(header: GGUFHeader, order: Order) -> tuple[Defect, ...]:
