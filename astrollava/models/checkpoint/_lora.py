@@ -17,7 +17,7 @@ from ._json import Settings, read_json
 from ._names import canonical
 from ._tensor import StoredTensor, Tensor, as_float32
 
-__all__ = ["ADAPTER_CONFIG", "Adapter", "find_adapter", "read_adapter"]
+__all__ = ["ADAPTER_CONFIG", "Adapter", "Merged", "find_adapter", "read_adapter"]
 
 ADAPTER_CONFIG: Final = "adapter_config.json"
 _WEIGHTS: Final = ("adapter_model.safetensors", "adapter_model.bin")

@@ -12,7 +12,7 @@ from ._safetensors import read_safetensors
 from ._tensor import StoredTensor
 from ._torch_zip import read_torch
 
-__all__ = ["find_weights", "plain_name", "read_weights"]
+__all__ = ["find_weights", "missing_weights", "plain_name", "read_weights"]
 
 _MOST_SHARDS: Final = 4096
 
