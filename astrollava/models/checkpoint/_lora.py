@@ -51,6 +51,11 @@ class Merged:
         """As for the weight alone."""
         return self.base.grain
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where the weight lies."""
+        return self.base.place
+
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Read rows of the sum."""
         values = as_float32(self.base.read(start, stop), self.base.kind)

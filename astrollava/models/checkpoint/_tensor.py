@@ -41,6 +41,8 @@ class Tensor(Protocol):
         ``"F32"``, ``"F16"`` or ``"BF16"``; others cannot be read.
     grain : int
         `read` wants multiples of it, or the end.
+    place : tuple of str and int
+        File and offset of its first number: sorted by it, tensors are read from front to back.
     """
 
     @property
@@ -51,6 +53,8 @@ class Tensor(Protocol):
     def kind(self) -> str: ...
     @property
     def grain(self) -> int: ...
+    @property
+    def place(self) -> tuple[str, int]: ...
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Read rows `start` to `stop` along the first axis, in the type `numpy_type` tells."""
@@ -77,6 +81,11 @@ class StoredTensor:
     path: Path
     offset: int
     grain: int = 1
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """File and offset."""
+        return str(self.path), self.offset
 
     @property
     def nbytes(self) -> int:

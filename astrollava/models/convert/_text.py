@@ -125,6 +125,5 @@ def _layer(language: Language, needs: Needs, number: int) -> list[tuple[str, Ten
 
 def _same(one: Tensor, other: Tensor) -> bool:
     """Say whether two names stand for the same bytes, as tied weights in .bin files do."""
-    if isinstance(one, StoredTensor) and isinstance(other, StoredTensor):
-        return (one.path, one.offset) == (other.path, other.offset)
-    return False
+    both_stored = isinstance(one, StoredTensor) and isinstance(other, StoredTensor)
+    return both_stored and one.place == other.place

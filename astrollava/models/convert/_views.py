@@ -33,6 +33,10 @@ class _View:
     def grain(self) -> int:
         return self.base.grain
 
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.base.place
+
 
 @dataclass(frozen=True)
 class PairedHalves(_View):
@@ -77,6 +81,7 @@ class Constant:
     values: NDArray[np.float32]
     kind: str = "F32"
     grain: int = 1
+    place: tuple[str, int] = ("", 0)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -6,9 +6,12 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 from __future__ import annotations
 
 import math
+import os
 import struct
 from array import array
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, TypeAlias
 
@@ -25,9 +28,13 @@ __all__ = ["Metadata", "Plan", "Planned", "Value", "plan"]
 Value: TypeAlias = bool | int | float | str | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 Metadata: TypeAlias = Mapping[str, Value]
 
+#: A piece of a tensor, with whether it is the tensor's last.
+_Ready: TypeAlias = "tuple[Planned, bool, NDArray[Any]]"
+
 _ALIGNMENT: Final = 32
-#: Bytes of a piece that is read, brought into its type and written at once.
-_PIECE: Final = 32 << 20
+#: Bytes, as f32, of a piece that is read, brought into its type and written at once: what a
+#: processor's cache holds.
+_PIECE: Final = 8 << 20
 _TYPES: Final = {kind.name: number for number, kind in TENSOR_TYPES.items()}
 _NUMBERS: Final = {name: number for number, (name, _) in SCALARS.items()}
 
@@ -53,15 +60,18 @@ class Planned:
     kind: str
     size: int
 
-    def pieces(self) -> Iterator[NDArray[Any]]:
-        """Read, convert and yield the numbers piece by piece."""
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Yield the rows of each piece, as start and stop."""
         shape, grain = self.source.shape, self.source.grain
         row = max(math.prod(shape[1:]) * 4, 1)
         step = max(_PIECE // row // grain, 1) * grain
         for start in range(0, shape[0], step):
-            stop = min(start + step, shape[0])
-            values = self.source.read(start, stop)
-            yield pack(values, self.source.kind, self.kind, self.source.name)
+            yield start, min(start + step, shape[0])
+
+    def piece(self, start: int, stop: int) -> NDArray[Any]:
+        """Read some rows and bring them into the type they are stored in."""
+        values = self.source.read(start, stop)
+        return pack(values, self.source.kind, self.kind, self.source.name)
 
 
 @dataclass(frozen=True)
@@ -99,15 +109,23 @@ class Plan:
         return bytes(head) + bytes(-len(head) % _ALIGNMENT)
 
     def write(self, file: BinaryIO) -> Iterator[int]:
-        """Write the file and yield, after each piece, the bytes it had."""
+        """Write the file and yield, after each piece, the bytes it had.
+
+        A few pieces are prepared ahead, by as many threads as help: numpy works beside Python.
+        """
         yield file.write(self.header(self.metadata))
-        for tensor in self.tensors:
-            left = tensor.size
-            for piece in tensor.pieces():
+        workers = min(os.cpu_count() or 1, 4)
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="astrollava-convert")
+        try:
+            left = sum(tensor.size for tensor in self.tensors)
+            for tensor, last, piece in _ahead(pool, self.tensors, 2 * workers):
                 left -= piece.nbytes
                 yield file.write(piece.data.cast("B"))
-            assert left == 0, tensor.name
-            file.write(bytes(_padded(tensor.size) - tensor.size))
+                if last:
+                    file.write(bytes(_padded(tensor.size) - tensor.size))
+            assert left == 0
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def rewrite_header(self, file: BinaryIO, changed: Metadata) -> None:
         """Write the header again, with values of the same length in place of some."""
@@ -118,13 +136,31 @@ class Plan:
 
 
 def plan(metadata: Metadata, tensors: Sequence[tuple[str, Tensor]], wanted: str) -> Plan:
-    """Decide in which type each tensor is stored."""
+    """Decide in which type each tensor is stored, and put them in the order they are read."""
     planned = []
-    for name, source in tensors:
+    for name, source in sorted(tensors, key=lambda tensor: tensor[1].place):
         kind = stored_type(name, source.shape, wanted)
         rows = math.prod(source.shape[:-1])
         planned.append(Planned(name, source, kind, rows * row_bytes(source.shape[-1], kind)))
     return Plan(metadata, tuple(planned))
+
+
+def _ahead(pool: ThreadPoolExecutor, tensors: Sequence[Planned], count: int) -> Iterator[_Ready]:
+    """Prepare `count` pieces ahead, and yield them in order."""
+    waiting: deque[tuple[Planned, bool, Future[NDArray[Any]]]] = deque()
+    for tensor in tensors:
+        for start, stop in tensor.spans():
+            last = stop == tensor.source.shape[0]
+            waiting.append((tensor, last, pool.submit(tensor.piece, start, stop)))
+            if len(waiting) > count:
+                yield _first(waiting)
+    while waiting:
+        yield _first(waiting)
+
+
+def _first(waiting: deque[tuple[Planned, bool, Future[NDArray[Any]]]]) -> _Ready:
+    tensor, last, piece = waiting.popleft()
+    return tensor, last, piece.result()
 
 
 def _padded(size: int) -> int:

@@ -257,7 +257,7 @@ assert not {"torch", "transformers", "gguf", "safetensors", "llama_cpp"} & sys.m
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sparse files and ru_maxrss in kB")
 def test_gigabytes_pass_through_little_memory(tmp_path: Path) -> None:
-    """A 13 GB checkpoint must be converted on a laptop: here 2.3 GB, most of them in two tensors."""
+    """A 13 GB checkpoint must fit a laptop. Here 2.3 GB are converted, most of them two tensors."""
     large = PlainLlava(
         width=4096, inner=11008, heads=32, vocabulary=48000, dtype="F32", tower_width=64
     )
