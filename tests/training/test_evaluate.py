@@ -155,7 +155,7 @@ def test_the_front_door_can_be_evaluated(votes: Path, tmp_path: Path) -> None:
     with Describer(text, mmproj=mmproj, threads=1, n_ctx=160) as describer:
         report = embedded(describer, votes, limit=3, resamples=20)
         assert describer.facts.render_rule == "pad"
-        assert describer.facts.label_temperature == 1.0
+        assert describer.facts.label_temperature is None
     assert report.about["model"] == "tiny"
     assert not report.beats_blind
     assert "# tiny on test" in report.markdown()

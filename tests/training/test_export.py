@@ -22,7 +22,6 @@ import gguf  # noqa: E402
 import tiny_llava  # noqa: E402
 from astrollava.engine import runtime  # noqa: E402
 from astrollava.errors import (  # noqa: E402
-    InvalidModelFile,
     InvalidRequest,
     ModelError,
     UnsupportedModel,
@@ -34,7 +33,6 @@ from astrollava_training.export import (  # noqa: E402
     About,
     export,
     render_chat,
-    set_calibration,
 )
 
 TEXTS = (
@@ -157,20 +155,18 @@ def test_checksums_are_those_of_the_files(pair: tuple[Path, Path]) -> None:
     ]
 
 
-def test_a_calibration_is_written_in_place(net: Any, tokenizer: Any, tmp_path: Path) -> None:
-    """The weights must not change, and the checksums must."""
-    text, mmproj = export(net, tokenizer, tmp_path, name="tiny")
-    before = {t.name: t.data.copy() for t in gguf.GGUFReader(text).tensors}
-    set_calibration(text, 2.25, 0.375)
-    after = gguf.GGUFReader(text)
-    assert fields(text)["astrollava.labels.temperature"] == 2.25
-    assert fields(text)["astrollava.labels.threshold"] == 0.375
-    assert all(np.array_equal(before[t.name], t.data) for t in after.tensors)
-    test_checksums_are_those_of_the_files((text, mmproj))
-    with pytest.raises(InvalidRequest, match="temperature 0"):
-        set_calibration(text, 0.0, 0.1)
-    with pytest.raises(InvalidModelFile, match=r"astrollava\.labels\.temperature"):
-        set_calibration(mmproj, 1.0, 0.1)
+def test_only_what_was_fitted_is_called_calibrated(
+    net: Any, tokenizer: Any, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A temperature nobody fitted would pass guesses off as calibrated probabilities."""
+    bare, _ = export(net, tokenizer, tmp_path, name="tiny", about=About(author="us"))
+    assert not [key for key in fields(bare) if key.startswith("astrollava.labels.")]
+    told = fields(pair[0])
+    assert told["astrollava.labels.temperature"] == 1.5
+    assert told["astrollava.labels.threshold"] == 0.25
+    weights = [{t.name: t.data for t in gguf.GGUFReader(path).tensors} for path in (bare, pair[0])]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from astrollava_training import evaluate
 from astrollava_training.card import write_card
 from astrollava_training.config import Recipe
 from astrollava_training.data.galaxies import read_votes
-from astrollava_training.export import About, export, set_calibration
+from astrollava_training.export import About, export
 from astrollava_training.parity import parity
 
 __all__ = ["LARGEST_TIE", "LEAST_COSINE", "publish"]
@@ -95,19 +96,29 @@ def publish(
                 f"the exported pair is not the model: {at_f16}",
                 expected=f"a cosine of at least {LEAST_COSINE} and the same greedy texts",
             )
-        text, mmproj = export(
+        stored = partial(
+            export,
             model,
             tokenizer,
             Path(work) / "made",
             name=asked.name,
             quantize=asked.quantize,
             mmproj_quantize=asked.mmproj_quantize,
-            about=about,
         )
+        # The temperature is fitted to what the pair answers at one.
+        raw = replace(about, label_temperature=1.0, label_threshold=0.0)
+        text, mmproj = stored(about=raw)
         quantized = parity(model, tokenizer, (text, mmproj), pictures)
         with Describer(text, mmproj=mmproj) as describer:
             calibration = evaluate.calibrate(describer, votes)
-        set_calibration(text, calibration.temperature, calibration.threshold)
+        # Fitted on what the stored pair answers, so it comes after the weights, which stay the same.
+        stored(
+            about=replace(
+                about,
+                label_temperature=calibration.temperature,
+                label_threshold=calibration.threshold,
+            )
+        )
         with Describer(text, mmproj=mmproj) as describer:
             evaluation = evaluate.embedded(describer, votes, resamples=resamples)
         figures = {

@@ -174,7 +174,7 @@ def calibrate(
     Returns
     -------
     Calibration
-        To be written by `astrollava_training.export.set_calibration`.
+        To be written by `astrollava_training.export.export`, in its `About`.
 
     Raises
     ------

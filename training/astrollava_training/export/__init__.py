@@ -8,9 +8,8 @@ rendered and how label probabilities are calibrated. The same weights give the s
 from __future__ import annotations
 
 from astrollava_training.export.about import About
-from astrollava_training.export.calibration import set_calibration
 from astrollava_training.export.pair import export
 from astrollava_training.export.storage import QUANTIZATIONS
 from astrollava_training.export.template import render_chat
 
-__all__ = ["QUANTIZATIONS", "About", "export", "render_chat", "set_calibration"]
+__all__ = ["QUANTIZATIONS", "About", "export", "render_chat"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from astrollava.errors import InvalidRequest
 
-__all__ = ["About", "check_calibration"]
+__all__ = ["About"]
 
 _RULES = ("pad", "crop", "stretch")
 
@@ -30,9 +30,10 @@ class About:
         Version of `astrollava.images.render` the model was trained with.
     image_mean, image_std : tuple of float
         Normalisation per channel of values in [0, 1], as training applied it.
-    label_temperature : float
-        Divides the log-likelihoods of answers before they become probabilities; above zero.
-    label_threshold : float
+    label_temperature : float, optional
+        Divides the log-likelihoods of answers before they become probabilities; above zero. Left
+        out of the file where it was not fitted: only then is a model called uncalibrated.
+    label_threshold : float, optional
         Highest probability under which a classification abstains, in [0, 1).
     """
 
@@ -45,8 +46,8 @@ class About:
     render_version: int = 1
     image_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    label_temperature: float = 1.0
-    label_threshold: float = 0.0
+    label_temperature: float | None = None
+    label_threshold: float | None = None
 
     def __post_init__(self) -> None:
         if self.render_rule not in _RULES:
@@ -57,7 +58,15 @@ class About:
             raise InvalidRequest(
                 f"the background is {self.render_background}", expected="three values of 0 to 255"
             )
-        check_calibration(self.label_temperature, self.label_threshold)
+        temperature, threshold = self.label_temperature, self.label_threshold
+        if not (temperature is None or 0.0 < temperature < float("inf")) or not (
+            threshold is None or 0.0 <= threshold < 1.0
+        ):
+            raise InvalidRequest(
+                f"label temperature {temperature} and threshold {threshold}",
+                expected="a finite temperature above 0 and a threshold in [0, 1)",
+                hint="Fit them on a validation split with evaluate.calibrate",
+            )
 
     def add_general(self, writer: Any, name: str) -> None:
         """Write the ``general.*`` keys to a `gguf.GGUFWriter`."""
@@ -69,13 +78,3 @@ class About:
             writer.add_description(self.description)
         if self.url:
             writer.add_url(self.url)
-
-
-def check_calibration(temperature: float, threshold: float) -> None:
-    """Raise `InvalidRequest` unless ``temperature > 0`` and ``0 <= threshold < 1``."""
-    if not (0.0 < temperature < float("inf") and 0.0 <= threshold < 1.0):
-        raise InvalidRequest(
-            f"label temperature {temperature} and threshold {threshold}",
-            expected="a finite temperature above 0 and a threshold in [0, 1)",
-            hint="Fit them on a validation split with evaluate.calibrate",
-        )
