@@ -2,9 +2,10 @@
 
     python tests/benchmarks/bench_convert.py [--layers 4] [--dtype F16] [--quantize f16] [--runs 3]
 
-Generates a LLaVA of the 7B model's widths with a few layers and random weights, and takes turns: read
-it, copy it, convert it, each from a disk cache without it, each to the end of an fsync. Writes one
-JSON object with the rates in MB of the checkpoint per second.
+Generates a LLaVA of the 7B model's widths with a few layers and random weights, and takes turns:
+read it, copy it, convert it, each from a disk cache without it, each to the end of an fsync. Writes
+one JSON object with the rates in MB of the checkpoint per second. Needs an idle machine: a
+conversion takes a quarter more of the processor than a copy, and hashes the checkpoint beside it.
 """
 
 from __future__ import annotations
