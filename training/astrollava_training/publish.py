@@ -111,7 +111,7 @@ def publish(
         quantized = parity(model, tokenizer, (text, mmproj), pictures)
         with Describer(text, mmproj=mmproj) as describer:
             calibration = evaluate.calibrate(describer, votes)
-        # Fitted on what the stored pair answers, so it comes after the weights, which stay the same.
+        # Fitted on what the stored pair answers, so it comes after the weights; they stay the same.
         stored(
             about=replace(
                 about,
