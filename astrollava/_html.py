@@ -110,7 +110,9 @@ def _css() -> str:
 
 
 def _cautions(result: Classification) -> Iterator[str]:
-    if result.abstained:
+    if result.empty:
+        yield "The model sees nothing to label: the numbers would hold if there were something."
+    elif result.abstained:
         limit = f"{result.threshold:.0%}"
         yield f"The model is not sure: {result.label} is under the threshold of {limit}."
     if not result.calibrated:

@@ -18,7 +18,7 @@ from astrollava.errors import ClosedError, InvalidRequest
 from astrollava.grounding import find_claims
 from astrollava.results import Answer, Description, Flag, Provenance
 from astrollava.streams import TextStream
-from astrollava.vocabularies import GALAXY10
+from astrollava.vocabularies import GALAXY10, from_labels
 
 if TYPE_CHECKING:
     from astrollava.engine import Completion, Engine, ImageEmbedding, Sampling
@@ -150,6 +150,14 @@ class Session:
             gains = [(s - b) / n for s, b, n in zip(scores, blank, lengths, strict=True)]
             shares = _softmax(gains, 1.0)
         return dict(zip(labels.labels, shares, strict=True))
+
+    def label_presence(self, seen: Seen, labels: Vocabulary) -> float | None:
+        """Return how probable it is that there is anything to label; None for a foreign model."""
+        asked = labels.presence
+        if asked is None or not self.is_calibrated(labels):
+            return None
+        either = from_labels({"yes": asked.yes, "no": asked.no}, question=asked.question)
+        return _softmax(self._scores(seen.embedding, either), 1.0)[0]
 
     def _scores(self, embedding: ImageEmbedding, labels: Vocabulary) -> list[float]:
         prompt = self.engine.format([user_turn(labels.question, image=True)])

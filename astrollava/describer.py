@@ -239,6 +239,9 @@ class Describer:
         off (Zhao et al. 2021, arXiv:2102.09690) and is divided by its number of words. The embedded
         model was taught a few dozen words; labels outside them mean nothing to it.
 
+        A calibrated model is also asked whether there is a galaxy at all; where it sees none, it
+        abstains, however sure it is of the label a galaxy would have (``present``).
+
         Parameters
         ----------
         source
@@ -269,6 +272,7 @@ class Describer:
         making, sampling = session.options(options, accepted=(*READING, *RENDERING))
         seen = session.look(source, making)
         shares = session.label_shares(seen, labels)
+        present = session.label_presence(seen, labels)
         asked = prompts.scoring(labels.name, labels.question, labels.answers)
         generation = {"finish_reason": "scored", "labels": len(shares)}
         return Classification(
@@ -279,6 +283,7 @@ class Describer:
             abstained=max(shares.values()) < limit,
             threshold=limit,
             calibrated=calibrated,
+            present=present,
         )
 
     def check(self) -> SightReport:

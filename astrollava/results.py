@@ -16,6 +16,8 @@ from astrollava.errors import InvalidRequest
 
 __all__ = ["Answer", "Classification", "Description", "Flag", "Provenance"]
 
+_PRESENT_FROM = 0.5
+
 
 class _Record(dict[str, Any]):
     """A dictionary that cannot be changed: prints, compares and becomes JSON like any other."""
@@ -259,12 +261,16 @@ class Classification(_Result):
     probabilities : mapping
         Label -> probability in [0, 1], summing to one, most probable first.
     abstained : bool
-        True where the highest probability is under `threshold`: the model does not know.
+        True where the model does not know: the highest probability is under `threshold`, or it is
+        more probable than not that there is nothing to label.
     threshold : float
         The probability under which the model abstains, in [0, 1].
     calibrated : bool
         Whether the probabilities were fitted to real votes for this model and label set. Where they
         were not, they rank the labels and nothing more.
+    present : float or None
+        The model's probability that the picture shows anything the labels are for, in [0, 1]; None
+        where the model cannot be asked. The probabilities hold if it does.
     """
 
     vocabulary: str = ""
@@ -272,6 +278,7 @@ class Classification(_Result):
     abstained: bool = False
     threshold: float = 0.0
     calibrated: bool = False
+    present: float | None = None
 
     def __post_init__(self) -> None:
         ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
@@ -282,7 +289,10 @@ class Classification(_Result):
                 expected="one or more labels, each with a number from 0 to 1",
             )
         object.__setattr__(self, "probabilities", _Record(plain))
-        object.__setattr__(self, "abstained", bool(self.abstained))
+        object.__setattr__(self, "present", None if self.present is None else float(self.present))
+        if self.present is not None and not 0.0 <= self.present <= 1.0:
+            raise InvalidRequest(f"present is {self.present}", expected="a number from 0 to 1")
+        object.__setattr__(self, "abstained", bool(self.abstained) or self.empty)
         object.__setattr__(self, "threshold", float(self.threshold))
         object.__setattr__(self, "calibrated", bool(self.calibrated))
 
@@ -296,9 +306,16 @@ class Classification(_Result):
         """The probability of `label`, in [0, 1]."""
         return self.probabilities[self.label]
 
+    @property
+    def empty(self) -> bool:
+        """Whether the model sees nothing that the labels are for."""
+        return self.present is not None and self.present < _PRESENT_FROM
+
     def __str__(self) -> str:
         notes = [f"{self.probability:.0%}"]
-        if self.abstained:
+        if self.empty:
+            notes = ["nothing to label", *notes]
+        elif self.abstained:
             notes.append("unsure")
         if not self.calibrated:
             notes.append("not calibrated")

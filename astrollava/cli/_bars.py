@@ -41,6 +41,8 @@ def bar_chart(labels: Classification) -> Table:
         rest = sum(probability for _, probability in ranked[len(shown) :])
         others = f"{len(ranked) - len(shown)} others"
         chart.add_row(Text(others, style="dim"), "", Text(f"{rest:.0%}", style="dim"))
-    if labels.abstained:
+    if labels.empty:
+        chart.add_row("", Text("the model sees nothing to label", style="yellow"), "")
+    elif labels.abstained:
         chart.add_row("", Text("the model is not sure", style="yellow"), "")
     return chart

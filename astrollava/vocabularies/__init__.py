@@ -9,13 +9,23 @@ from astrollava.vocabularies.galaxy_zoo import (
     TreeAnswer,
     TreeTask,
 )
-from astrollava.vocabularies.labels import GALAXY10, VOCABULARIES, Vocabulary, from_labels, get
+from astrollava.vocabularies.labels import (
+    GALAXY10,
+    GALAXY_PRESENCE,
+    VOCABULARIES,
+    Presence,
+    Vocabulary,
+    from_labels,
+    get,
+)
 
 __all__ = [
     "GALAXY10",
+    "GALAXY_PRESENCE",
     "GALAXY_ZOO2",
     "VOCABULARIES",
     "DecisionTree",
+    "Presence",
     "Step",
     "TreeAnswer",
     "TreeTask",

@@ -6,18 +6,43 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from astrollava.errors import InvalidRequest
 
 __all__ = [
     "GALAXY10",
+    "GALAXY_PRESENCE",
     "VOCABULARIES",
+    "Presence",
     "Vocabulary",
     "from_labels",
     "get",
 ]
 
 _QUESTION = "What type of galaxy is this?"
+
+
+class Presence(NamedTuple):
+    """How a model is asked whether there is anything to label at all.
+
+    Attributes
+    ----------
+    question : str
+        What it is asked.
+    yes, no : str
+        The exact answers that are scored against each other.
+    """
+
+    question: str
+    yes: str
+    no: str
+
+
+#: Asks whether there is a galaxy, in the words of the embedded model.
+GALAXY_PRESENCE = Presence(
+    "Is there a galaxy?", "Yes, a galaxy is visible.", "No galaxy is visible in this picture."
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +63,8 @@ class Vocabulary:
         Label -> the exact text scored after the question, all different.
     descriptions : mapping
         Label -> features that tell the class, in words; may be empty.
+    presence : Presence, optional
+        Asks whether the picture shows anything that the labels are for.
 
     Raises
     ------
@@ -57,6 +84,7 @@ class Vocabulary:
     question: str
     answers: Mapping[str, str] = field(hash=False)
     descriptions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    presence: Presence | None = None
 
     def __post_init__(self) -> None:
         labels = tuple(self.labels)
@@ -92,7 +120,8 @@ class Vocabulary:
     def __reduce__(self) -> tuple[object, ...]:
         # Mapping proxies cannot be pickled, and a vocabulary travels to worker processes.
         answers, descriptions = dict(self.answers), dict(self.descriptions)
-        return (type(self), (self.name, self.labels, self.question, answers, descriptions))
+        parts = (self.name, self.labels, self.question, answers, descriptions, self.presence)
+        return (type(self), parts)
 
 
 def _check_texts(texts: Sequence[object], what: str) -> None:
@@ -182,6 +211,7 @@ def _galaxy10() -> Vocabulary:
         _QUESTION,
         {label: answer for label, answer, _ in rows},
         {label: features for label, _, features in rows},
+        GALAXY_PRESENCE,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from astrollava.vocabularies import GALAXY10
+from astrollava.vocabularies import GALAXY10, GALAXY_PRESENCE
 from astrollava_training.data import verdict
 from astrollava_training.data.facts import LABELS, Facts
 from astrollava_training.data.phrases import ARMS, ASKED, BULGE, ROUNDED, SEEN, WOUND
@@ -52,13 +52,12 @@ def answers(facts: Facts, caption: str) -> dict[str, str]:
         order is part of what a seed decides.
     """
     if facts.kind != "galaxy":
-        nothing = "No galaxy is visible in this picture."
         topics = [topic for topic in ASKED if topic != "describe"]
-        return dict.fromkeys(topics, nothing) | {"what": caption}
+        return dict.fromkeys(topics, GALAXY_PRESENCE.no) | {"what": caption}
     found = verdict.of(facts)
     if found.form == "artifact":
         return {"what": caption}
-    out = {"what": caption, "galaxy": "Yes, a galaxy is visible."}
+    out = {"what": caption, "galaxy": GALAXY_PRESENCE.yes}
     if facts.label is not None:
         out["class"] = class_answer(facts.label)
     rest = [topic for topic in ASKED if topic not in (*out, "describe", "class")]
