@@ -66,7 +66,8 @@ def chat(
 ) -> None:
     """Talk about an image. The image is encoded once.
 
-    Where standard input is no terminal, each of its lines is a question.
+    Where standard input is no terminal, each of its lines is a question; one that cannot be
+    answered is reported, and those after it are read all the same.
     """
     if source == "-":
         raise InvalidRequest(
@@ -87,6 +88,7 @@ def chat(
 
 def _answer_lines(start: Callable[[], Conversation]) -> None:
     conversation = start()
+    failed = 0
     for line in sys.stdin:
         question = line.strip()
         if question in _LEAVE:
@@ -94,9 +96,17 @@ def _answer_lines(start: Callable[[], Conversation]) -> None:
         if question == _NEW:
             conversation = start()
         elif question:
-            answer = _answer(conversation, question, indent=0, width=0)
+            try:
+                answer = _answer(conversation, question, indent=0, width=0)
+            except GenerationError as error:
+                # The lines that follow may be answered, after a /new at the latest.
+                report(error)
+                failed = exit_code(error)
+                continue
             note_flags(answer)
             note_cut(answer)
+    if failed:
+        raise typer.Exit(failed)
 
 
 def _talk(start: Callable[[], Conversation], source: str) -> None:

@@ -19,7 +19,7 @@ from astrollava.engine._native import TextModel
 from astrollava.engine.vision import ImageEmbedding
 from astrollava.errors import ContextTooLong, InvalidRequest
 
-__all__ = ["IMAGE_MARKER", "Block", "ImageBlock", "Plan", "make_plan", "size_of"]
+__all__ = ["IMAGE_MARKER", "Block", "ImageBlock", "Plan", "make_plan", "remedy", "size_of"]
 
 #: Stands for an image in a prompt.
 IMAGE_MARKER = "<__media__>"
@@ -117,10 +117,18 @@ def make_plan(
             f"the prompt has {tokens} tokens, {pictures} of them for {len(images)} images,"
             f" and the context holds {n_ctx}",
             expected="a prompt that leaves room for an answer",
-            hint="Shorten the text or the conversation, give fewer images, or load the model with"
-            " a larger n_ctx",
+            hint=remedy(
+                model, n_ctx, "Shorten the text, give fewer images or start a new conversation"
+            ),
         )
     return Plan(blocks, tokens, texts[-1], tail, starts=not images)
+
+
+def remedy(model: TextModel, n_ctx: int, first: str) -> str:
+    """Say what to do about a text too long; a larger context only where the model knows one."""
+    if model.n_ctx_train <= n_ctx:
+        return f"{first}: the model was trained for no more than {model.n_ctx_train} tokens"
+    return f"{first}; or load the model with a larger n_ctx, up to {model.n_ctx_train}"
 
 
 def _blocks(

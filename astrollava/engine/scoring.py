@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from astrollava.engine._native import MAX_OUTPUTS, TextModel
-from astrollava.engine._prompt import Plan
+from astrollava.engine._prompt import Plan, remedy
 from astrollava.engine.sequence import Turn, exclusively, never
 from astrollava.errors import ContextTooLong, GenerationError, InvalidRequest
 
@@ -69,7 +69,7 @@ def score(core: Core, plan: Plan, continuations: Sequence[str]) -> list[Continua
             raise ContextTooLong(
                 f"the prompt with the continuation {text!r} has {needed + 1} tokens",
                 expected=f"at most {core.context.n_ctx + 1}",
-                hint="Shorten the continuation or load the model with a larger n_ctx",
+                hint=remedy(core.model, core.context.n_ctx, "Shorten the continuation"),
             )
     if not sequences:
         return []

@@ -184,6 +184,18 @@ def test_a_conversation_that_grew_too_long_starts_again(picture: Path, speaker: 
     assert "/new" in done.stderr
     answered = done.stdout.count("A disk")
     assert 1 <= answered < 20
+    # The lines behind the one that did not fit are read: the last of them is answered.
+    later = subprocess.run(
+        command("chat", picture, *speaker),
+        input=long * (answered + 2) + "/new\nIs there a bar?\n",
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+    )
+    assert later.returncode == 4
+    assert later.stderr.count("the conversation is too long for the model") == 2
+    assert later.stdout.count("A disk") == answered + 1
     with_new = subprocess.run(
         command("chat", picture, *speaker),
         input=(long + "/new\n") * (answered + 2),
