@@ -24,6 +24,9 @@ from ._formats import ARRAY, SCALARS, STRING, TENSOR_TYPES, TensorType
 __all__ = ["GGUFHeader", "LazyArray", "Limits", "TensorInfo", "Value", "read_header"]
 
 _LONG_TEXT: Final = 1 << 20
+#: Versions of GGUF there have been, and those that are read here.
+_KNOWN_VERSIONS: Final = (1, 2, 3)
+_READ_VERSIONS: Final = (2, 3)
 
 _OTHER_FORMATS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"PK\x03\x04", "a zip archive, perhaps a PyTorch checkpoint"),
@@ -265,13 +268,14 @@ class _Reader:
             )
         cursor.seek(8)
         version = struct.unpack("<I", head[4:8])[0]
-        if version & 0xFFFF == 0:
+        if struct.unpack(">I", head[4:8])[0] in _KNOWN_VERSIONS:
             raise cursor.fail(
                 "has its numbers in big-endian order", expected="a little-endian GGUF file", hint=""
             )
-        if version not in (2, 3):
+        if version not in _READ_VERSIONS:
+            known = "" if version in _KNOWN_VERSIONS else ", which is unknown"
             raise cursor.fail(
-                f"is GGUF version {version}",
+                f"is GGUF version {version}{known}",
                 expected="version 2 or 3",
                 hint="Convert the model with a current llama.cpp" if version == 1 else DAMAGED,
             )
@@ -279,8 +283,13 @@ class _Reader:
 
     def _bound(self, what: str, count: int, most: int) -> None:
         # Each key and each tensor takes at least 12 bytes: a count cannot exceed the file either.
-        if count > most or 12 * count > self._cursor.remaining:
+        if count > most:
             raise self._cursor.fail(f"claims {count} {what}", expected=f"at most {most}")
+        if 12 * count > self._cursor.remaining:
+            raise self._cursor.fail(
+                f"claims {count} {what} in {self._size} bytes",
+                hint=f"It is cut short. {DAMAGED}",
+            )
 
     def _name(self, what: str, longest: int) -> str:
         raw = self._cursor.string(longest, what)

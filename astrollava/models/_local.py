@@ -9,6 +9,7 @@ from typing import Final
 
 from astrollava.errors import ModelNotFound
 
+from ._header import read_header
 from .catalog import ModelFiles, near_names
 
 __all__ = ["from_path", "unknown"]
@@ -32,7 +33,7 @@ def _from_folder(folder: Path, mmproj: str | os.PathLike[str] | None) -> ModelFi
     texts = [f for f in _models(folder) if not _looks_like_mmproj(f)]
     if len(texts) != 1:
         raise ModelNotFound(
-            f"{folder} holds {_listing(texts, 'language models')}",
+            f"{_named(folder)} holds {_listing(texts, 'language models')}",
             expected="exactly one .gguf file without mmproj in its name",
             hint="Give the path of the .gguf file itself" if texts else "",
         )
@@ -58,9 +59,11 @@ def _from_file(
         )
     beside = [f for f in _models(path.parent) if _looks_like_mmproj(f)]
     if len(beside) != 1:
+        # A file that no projector would make whole is the worse news.
+        read_header(path)
         others = [f for f in _models(path.parent) if f.name != path.name]
         raise ModelNotFound(
-            f"{path.parent} holds {_listing(beside, 'projectors')} for {path.name}"
+            f"{_named(path.parent)} holds {_listing(beside, 'projectors')} for {path.name}"
             + ("" if beside else f"; beside it: {_names(others)}"),
             expected="exactly one .gguf file with mmproj in its name beside the model",
             hint="Give the projector's path as mmproj",
@@ -73,6 +76,11 @@ def _models(folder: Path) -> list[Path]:
         return sorted(f for f in folder.iterdir() if f.suffix.lower() == ".gguf" and f.is_file())
     except OSError as error:
         raise ModelNotFound(f"{folder} cannot be read: {error}") from None
+
+
+def _named(folder: Path) -> str:
+    """Name a folder so that it means something in a message: "." does not."""
+    return str(folder.resolve() if folder.name in {"", ".."} else folder)
 
 
 def _looks_like_mmproj(path: Path) -> bool:

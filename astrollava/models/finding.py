@@ -48,13 +48,15 @@ def resolve(
     -------
     ModelFiles
         Both files exist; their contents are not looked at, but for those just downloaded, which
-        have the hashes they should have.
+        have the hashes they should have, and for a language model without one projector beside it.
 
     Raises
     ------
     ModelNotFound
         There is no such name or file, or not exactly one projector beside the model, or it is not
         here and may not be downloaded.
+    InvalidModelFile
+        A language model without one projector beside it is damaged or no GGUF file.
     InvalidRequest
         A projector was given for a model that has its own.
     DownloadFailed, HashMismatch, NotEnoughSpace

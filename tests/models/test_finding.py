@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from astrollava.errors import InvalidRequest, ModelNotFound
+from astrollava.errors import InvalidModelFile, InvalidRequest, ModelNotFound
 from astrollava.models import ModelFiles, finding, resolve
 from tiny_pair import write_pair
 
@@ -69,6 +69,36 @@ def test_without_a_projector_what_was_found_is_listed(folder: Path) -> None:
         resolve(folder / "galaxy.gguf")
     assert "vision.gguf" in str(caught.value)
     assert "Give the projector's path as mmproj" in str(caught.value)
+
+
+def test_a_damaged_file_is_called_so_before_its_projector_is_missed(folder: Path) -> None:
+    """Who looks for the projector of a broken download finds it and is no step further."""
+    (folder / "mmproj-galaxy-F16.gguf").unlink()
+    whole = (folder / "galaxy.gguf").read_bytes()
+    for raw, says in (
+        (b"GGUF" + bytes(100), "version 0, which is unknown"),
+        (whole[:200], "cut short"),
+        (whole[:-100], r"galaxy\.gguf"),
+    ):
+        (folder / "galaxy.gguf").write_bytes(raw)
+        with pytest.raises(InvalidModelFile, match=says):
+            resolve(folder / "galaxy.gguf")
+
+
+def test_the_folder_one_stands_in_is_called_by_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ ". holds no projectors" names nothing."""
+    (folder / "mmproj-galaxy-F16.gguf").unlink()
+    monkeypatch.chdir(folder)
+    for given in ("galaxy.gguf", "."):
+        with pytest.raises(ModelNotFound) as caught:
+            resolve(Path(given))
+        assert f"{folder} holds no projectors" in str(caught.value)
+    (folder / "galaxy.gguf").unlink()
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(Path("."))
+    assert f"{folder} holds no language models" in str(caught.value)
 
 
 def test_with_two_projectors_none_is_guessed(folder: Path) -> None:

@@ -173,7 +173,9 @@ def test_versions_and_byte_order(tmp_path: Path) -> None:
     for number, says in (
         (1, "version 1"),
         (4, "version 4"),
-        (0, "big-endian"),
+        (0, "version 0, which is unknown"),
+        (1 << 16, "version 65536, which is unknown"),
+        (2 << 24, "big-endian"),
         (3 << 24, "big-endian"),
     ):
         raw[4:8] = struct.pack("<I", number)
