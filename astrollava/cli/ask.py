@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,7 +32,7 @@ from astrollava.cli._options import (
 )
 from astrollava.cli._sources import write_json
 from astrollava.cli._terminal import is_interactive, say
-from astrollava.errors import InvalidRequest
+from astrollava.errors import ImageNotFound, InvalidRequest
 
 if TYPE_CHECKING:
     from astrollava.describer import Describer
@@ -63,6 +65,7 @@ def ask(
             "the question is empty",
             hint="Write it after the image: astrollava ask cutout.fits 'Is there a bar?'",
         )
+    _refuse_swapped(source, question)
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
@@ -76,6 +79,18 @@ def ask(
             say(answer.text)
             note_flags(answer)
             note_cut(answer)
+
+
+def _refuse_swapped(source: str, question: str) -> None:
+    """Tell who wrote the question first; such a file is no question anyone asks."""
+    # Not pathlib's, which raises for a question like "~what?" and for a very long one.
+    first, second = os.path.expanduser(source), os.path.expanduser(question)
+    if source != "-" and not os.path.exists(first) and os.path.isfile(second):
+        raise ImageNotFound(
+            f"there is no file {source!r}, and {question!r} is one",
+            expected="the image first and the question after it",
+            hint=f"astrollava ask {shlex.quote(question)} {shlex.quote(source)}",
+        )
 
 
 def _on_screen(

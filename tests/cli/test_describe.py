@@ -71,6 +71,20 @@ def test_an_empty_standard_input_is_called_so(run: Run, speaker: list[str]) -> N
     assert "standard input is empty" in done.stderr
 
 
+def test_a_question_before_the_image_is_seen_through(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    """That there is no file "Is there a bar?" does not say that the file came second."""
+    done = run("ask", "Is there a bar?", picture)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"astrollava ask {picture} 'Is there a bar?'" in done.stderr
+    for question in ("Is there a bar?", "~nobody? " + "really " * 1000):
+        done = run("ask", tmp_path / "no.fits", question)
+        assert done.returncode == 2
+        assert "no.fits" in done.stderr
+        assert "astrollava ask" not in done.stderr
+
+
 def test_an_answer_cut_short_says_so(run: Run, picture: Path, babbler: list[str]) -> None:
     """Half a sentence otherwise looks like all the model had to say."""
     for words in (["describe", picture], ["ask", picture, "What is it?"]):
