@@ -9,7 +9,7 @@ import datetime as dt
 import difflib
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +32,16 @@ __all__ = ["READING", "RENDERING", "SAMPLING", "Seen", "Session", "user_turn"]
 READING = ("hdu", "cutout", "bands", "max_pixels")
 RENDERING = ("interval", "stretch", "combine")
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", "max_tokens")
+
+#: What others call an option, where the spelling does not lead to it.
+_OTHER_WORDS = {
+    "labels": "vocabulary",
+    "label": "vocabulary",
+    "classes": "vocabulary",
+    "candidate_labels": "vocabulary",
+    "extension": "hdu",
+    "ext": "hdu",
+}
 
 #: Keys of `SkyImage.meta` whose values name the object or how it was observed.
 _NAMING = ("object", "telescope", "instrument", "survey", "filter")
@@ -65,21 +75,27 @@ class Session:
     facts: ModelFacts
 
     def options(
-        self, given: Mapping[str, Any], accepted: Sequence[str] = (*READING, *RENDERING, *SAMPLING)
+        self,
+        given: Mapping[str, Any],
+        accepted: Sequence[str] = (*READING, *RENDERING, *SAMPLING),
+        *,
+        named: Sequence[str] = (),
     ) -> tuple[dict[str, Any], Sampling]:
         """Part options into those that make the picture and those that choose the words.
 
-        An option given as None counts as left out.
+        An option given as None counts as left out. ``named`` are the parameters the method has
+        besides: one of those may have been meant.
         """
         from astrollava.engine import Sampling
 
         for name in given:
             if name not in accepted:
-                near = difflib.get_close_matches(name, accepted, n=1)
+                known = (*named, *accepted)
+                near = _meant(name, known)
                 raise InvalidRequest(
                     f"there is no option {name!r}",
-                    expected=f"one of {', '.join(accepted)}",
-                    hint=f"Did you mean {near[0]!r}?" if near else "",
+                    expected=f"one of {', '.join(known)}",
+                    hint=f"Did you mean {near!r}?" if near else "",
                 )
         chosen = {name: value for name, value in given.items() if value is not None}
         words = {name: chosen.pop(name) for name in SAMPLING if name in chosen}
@@ -114,14 +130,17 @@ class Session:
         completion = engine.complete(engine.format(messages), [seen.embedding], sampling=sampling)
         done: list[Result] = []
 
-        def pieces() -> Iterator[str]:
+        def pieces() -> Generator[str, None, None]:
             # Templates end where the answer begins, often without the space before it.
             begun = False
-            for piece in completion:
-                shown = piece if begun else piece.lstrip()
-                if shown:
-                    begun = True
-                    yield shown
+            try:
+                for piece in completion:
+                    shown = piece if begun else piece.lstrip()
+                    if shown:
+                        begun = True
+                        yield shown
+            finally:
+                completion.close()
             text = completion.text.strip()
             flags = find_claims(
                 text,
@@ -173,7 +192,7 @@ class Session:
         self, seen: Seen, asked: Prompt, sampling: Sampling, generation: Mapping[str, Any]
     ) -> Provenance:
         """Return the record of a result."""
-        facts = self.facts
+        facts, lost = self.facts, self.engine.lost_patches
         return Provenance(
             model={
                 "name": facts.name,
@@ -181,6 +200,7 @@ class Session:
                 "quantization": facts.quantization,
                 "licence": facts.licence,
                 **({"repaired": list(facts.repaired)} if facts.repaired else {}),
+                **({"lost_patches": list(lost)} if lost else {}),
             },
             prompt={"id": asked.id, "version": asked.version, "text": asked.text},
             sampling={name: getattr(sampling, name) for name in SAMPLING},
@@ -197,6 +217,14 @@ def user_turn(text: str, *, image: bool) -> dict[str, Any]:
     if not image:
         return {"role": "user", "content": text}
     return {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """Return the option that was probably meant, or nothing."""
+    word = name.lower()
+    other = _OTHER_WORDS.get(word, "")
+    near = difflib.get_close_matches(word, known, n=1)
+    return other if other in known else near[0] if near else ""
 
 
 def _continued(prompt: str, answer: str) -> str:

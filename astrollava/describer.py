@@ -160,7 +160,7 @@ class Describer:
         asked = prompts.DESCRIBE if prompt is None else prompt
         if not isinstance(asked, Prompt):
             asked = prompts.custom(asked)
-        making, sampling = self._session.options(options)
+        making, sampling = self._session.options(options, named=("prompt", "stream"))
         seen = self._session.look(source, making)
 
         def finish(text: str, flags: tuple[Flag, ...], provenance: Provenance) -> Description:
@@ -200,7 +200,7 @@ class Describer:
         -------
         Answer or TextStream of Answer
         """
-        with self.chat(source, **options) as conversation:
+        with self._converse(source, options, named=("question", "stream")) as conversation:
             return conversation.ask(question, stream=True) if stream else conversation.ask(question)
 
     def chat(self, source: Any, **options: Any) -> Conversation:
@@ -215,7 +215,12 @@ class Describer:
         -------
         Conversation
         """
-        making, sampling = self._session.options(options)
+        return self._converse(source, options)
+
+    def _converse(
+        self, source: Any, options: Mapping[str, Any], named: Sequence[str] = ()
+    ) -> Conversation:
+        making, sampling = self._session.options(options, named=named)
         return Conversation(self._session, self._session.look(source, making), sampling)
 
     def classify(
@@ -269,7 +274,11 @@ class Describer:
         limit = own if threshold is None else threshold
         if not 0.0 <= limit <= 1.0:
             raise InvalidRequest(f"threshold is {threshold}", expected="a number from 0 to 1")
-        making, sampling = session.options(options, accepted=(*READING, *RENDERING))
+        making, sampling = session.options(
+            options,
+            accepted=(*READING, *RENDERING),
+            named=("vocabulary", "question", "threshold"),
+        )
         seen = session.look(source, making)
         shares = session.label_shares(seen, labels)
         present = session.label_presence(seen, labels)

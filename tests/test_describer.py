@@ -113,6 +113,27 @@ def test_a_stream_left_early_has_no_result_and_holds_nothing(describer: Describe
     assert stream.result.text == describer.describe(sky(), max_tokens=200).text
 
 
+def test_a_stream_is_closed_by_its_block_and_shows_its_state(describer: Describer) -> None:
+    """Guards against a generation that goes on behind a block that was left."""
+    with describer.describe(sky(), max_tokens=200, stream=True) as stream:
+        assert repr(stream) == "<TextStream open after ''>"
+        first = next(stream)
+        assert describer._session.engine._core.cache.turn is not None
+    assert describer._session.engine._core.cache.turn is None
+    assert list(stream) == []
+    assert repr(stream) == f"<TextStream closed after {first!r}>"
+    with pytest.raises(ClosedError, match="before its end"):
+        _ = stream.result
+    with describer.describe(sky(), max_tokens=200, stream=True) as unread:
+        pass
+    assert list(unread) == []
+    with describer.describe(sky(), max_tokens=200, stream=True) as whole:
+        said = "".join(whole)
+    assert whole.result.text == said.strip()
+    assert repr(whole).startswith("<TextStream finished after ")
+    assert len(repr(whole)) < 400
+
+
 def test_a_chat_encodes_its_image_once_and_prefills_it_once(
     describer: Describer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +263,28 @@ def test_an_option_nobody_knows_is_refused_with_the_nearest(describer: Describer
         describer.describe(sky(), strech="log")
     with pytest.raises(InvalidRequest, match="max_tokens"):
         describer.classify(sky(), max_tokens=5)
+
+
+def test_a_parameter_by_another_name_is_led_to_the_right_one(describer: Describer) -> None:
+    """Guards against a list of options that leaves out the very one that was meant."""
+    for call, given, meant in (
+        (describer.classify, "labels", "vocabulary"),
+        (describer.classify, "vocabluary", "vocabulary"),
+        (describer.classify, "Treshold", "threshold"),
+        (describer.describe, "promt", "prompt"),
+        (describer.describe, "max_token", "max_tokens"),
+        (describer.describe, "ext", "hdu"),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            call(sky(), **{given: ["spiral"]})
+        assert caught.value.hint == f"Did you mean {meant!r}?"
+        assert meant in caught.value.expected
+    with pytest.raises(InvalidRequest, match="Did you mean 'stream'"):
+        describer.ask(sky(), "Is there a bar?", streem=True)
+    for call in (describer.describe, describer.chat):
+        with pytest.raises(InvalidRequest) as caught:
+            call(sky(), labels=["spiral"])
+        assert "Did you mean" not in str(caught.value)
 
 
 def test_a_closed_describer_says_so(pair: tuple[Path, Path]) -> None:

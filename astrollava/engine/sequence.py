@@ -218,6 +218,11 @@ class Completion(Iterator[str]):
             self.seconds += time.perf_counter() - start
         raise StopIteration
 
+    def close(self) -> None:
+        """End the text here, from the thread that reads it; what has ended stays as it is."""
+        # Without the lock: the garbage collector may come here in a thread that holds it.
+        self._end("cancelled")
+
     def _step(self) -> str:
         """Evaluate the last token drawn, or the prompt, and draw the next; return text to show."""
         if self._is_cancelled():

@@ -183,6 +183,35 @@ def test_no_prompt_length_reaches_an_assert_of_llama_cpp(load: Load, picture: Pi
                     engine.complete("<__media__>" + "7" * n, [image])
 
 
+def test_a_larger_context_is_advised_only_where_the_model_knows_one(load: Load) -> None:
+    """Beyond what a model was trained for, a larger context makes it babble."""
+    for n_ctx, larger in ((None, False), (100, True), (256, False)):
+        with load(context=256, n_ctx=n_ctx) as engine:
+            for call in (
+                lambda e=engine: e.complete("7" * 300),
+                lambda e=engine: e.score("7", [], ["7" * 300]),
+            ):
+                with pytest.raises(ContextTooLong) as caught:
+                    call()
+                assert ("larger n_ctx" in caught.value.hint) is larger
+                assert "256" in caught.value.hint
+            with pytest.raises(ContextTooLong) as caught:
+                engine.complete("7" * 300)
+            assert "new conversation" in caught.value.hint
+
+
+def test_a_closed_text_ends_and_gives_the_cache_back(load: Load) -> None:
+    """A text nobody reads any more must not make another thread wait for it."""
+    with load() as engine:
+        completion = engine.complete("7" * 20, sampling=Sampling(max_tokens=100))
+        said = next(completion)
+        completion.close()
+        completion.close()
+        assert (completion.finish_reason, completion.text) == ("cancelled", said)
+        assert list(completion) == []
+        assert engine._core.cache.turn is None
+
+
 def test_a_full_context_ends_the_text(load: Load) -> None:
     with load(context=256) as engine:
         completion = engine.complete("7" * 50, sampling=Sampling(max_tokens=1000))
