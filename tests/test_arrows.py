@@ -47,7 +47,7 @@ ARROWS: dict[str, set[str]] = {
     "bundle": {"_cache", "describer", "errors", "models"},
     "cli": {
         "_html", "bundle", "convert", "describer", "doctor", "errors", "faithful", "images",
-        "models", "parity", "quantize", "results", "sheet",
+        "models", "parity", "quantize", "results", "sheet", "vocabularies",
     },
     "__main__": {"cli"},
 }  # fmt: skip

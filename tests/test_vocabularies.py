@@ -80,8 +80,8 @@ def test_an_unknown_name_is_not_taken_for_labels() -> None:
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [
-        ([], "0 labels"),
-        (["star"], "1 labels"),
+        ([], "has no label"),
+        (["star"], "has one label"),
         (["star", "Star "], "alike"),
         (["star", ""], "'' is no label"),
         (["star", " \n"], "no label"),

@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 import typer
 
 from astrollava.cli._terminal import clean, clean_line
+from astrollava.cli._wording import in_options
 from astrollava.errors import AstrollavaError, GenerationError, ModelError
 
 __all__ = ["Settings", "exit_code", "guarded", "report", "settings"]
@@ -59,11 +60,11 @@ def report(error: BaseException, *, source: str | None = None) -> None:
     if source is not None and source not in str(error):
         words.append(clean_line(source), style="bold").append(": ")
     if isinstance(error, AstrollavaError):
-        words.append(clean_line(error.problem))
+        words.append(clean_line(in_options(error.problem)))
         if error.expected:
-            words.append("\nexpected ", style="dim").append(clean_line(error.expected))
+            words.append("\nexpected ", style="dim").append(clean_line(in_options(error.expected)))
         if error.hint:
-            words.append("\n" + clean_line(error.hint))
+            words.append("\n" + clean_line(in_options(error.hint)))
     else:
         words.append(f"unexpected {type(error).__name__}")
         if str(error):

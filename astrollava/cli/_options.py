@@ -101,12 +101,22 @@ MaxTokens = Annotated[
 Temperature = Annotated[
     float | None,
     typer.Option(
-        min=0.0, metavar="T", help="0 repeats itself; more varies.", rich_help_panel=_ANSWER
+        min=0.0,
+        max=10.0,
+        metavar="T",
+        help="0 repeats itself; more varies.",
+        rich_help_panel=_ANSWER,
     ),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Repeats an answer that varies.", rich_help_panel=_ANSWER),
+    typer.Option(
+        min=0,
+        max=2**32 - 2,
+        metavar="N",
+        help="Repeats an answer that varies.",
+        rich_help_panel=_ANSWER,
+    ),
 ]
 
 Model = Annotated[
@@ -164,6 +174,10 @@ def parse_bands(bands: str | None) -> str | list[int] | None:
     if bands is None:
         return None
     parts = [part.strip() for part in bands.split(",")]
+    if not any(parts):
+        raise InvalidRequest(
+            "--bands is empty", expected="names or 0-based numbers, such as grz or 0,5,9"
+        )
     return [int(part) for part in parts] if all(part.isdecimal() for part in parts) else bands
 
 
@@ -238,7 +252,16 @@ def image_arguments(
     interval: str | None,
     combine: str | None,
 ) -> dict[str, Any]:
-    """Return the arguments `Describer` takes about the image, those given only."""
+    """Return the arguments `Describer` takes about the image, those given only.
+
+    Raises
+    ------
+    InvalidRequest, RenderError
+        If one of them can be right for no image at all.
+    """
+    from astrollava.images import check_options
+
+    check_options(interval=interval, stretch=stretch, combine=combine)
     return _given(
         hdu=parse_hdu(hdu),
         cutout=parse_cutout(cutout),

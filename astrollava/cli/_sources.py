@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from astrollava.cli._failures import exit_code, report
+from astrollava.cli._wording import in_options
 from astrollava.errors import AstrollavaError, GenerationError, ImageError, InvalidRequest
 
 __all__ = ["one_by_one", "write_json"]
@@ -42,7 +43,7 @@ def one_by_one(sources: Sequence[str], work: Callable[[int, str], None], *, as_j
 
 
 def _error_record(error: AstrollavaError) -> dict[str, str]:
-    return {"type": type(error).__name__, "message": str(error)}
+    return {"type": type(error).__name__, "message": in_options(str(error))}
 
 
 def write_json(record: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,9 @@ from astrollava.cli._options import (
 from astrollava.cli._sources import one_by_one, write_json
 from astrollava.cli._terminal import clean_line, is_interactive, say
 from astrollava.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from astrollava.vocabularies import Vocabulary
 
 __all__ = ["classify"]
 
@@ -59,9 +62,7 @@ def classify(
     A source that fails is reported on standard error, and the others go on.
     """
     arguments: dict[str, Any] = image_arguments(hdu, cutout, bands, stretch, interval, combine)
-    arguments["vocabulary"] = _vocabulary(labels, vocabulary)
-    if question is not None:
-        arguments["question"] = question
+    arguments["vocabulary"] = _vocabulary(labels, vocabulary, question)
     drawn = is_interactive()
 
     def classify_one(_: int, source: str) -> None:
@@ -82,11 +83,28 @@ def classify(
         raise typer.Exit(failed)
 
 
-def _vocabulary(labels: str | None, name: str | None) -> str | list[str]:
-    if labels is None:
-        return "galaxy10" if name is None else name
+def _vocabulary(labels: str | None, name: str | None, question: str | None) -> Vocabulary:
+    """Return the labels to score, or raise once what would be wrong for every source."""
+    from astrollava import vocabularies
+
+    chosen = vocabularies.get("galaxy10" if name is None else name)
+    if labels is not None:
+        chosen = vocabularies.from_labels(_own(labels, name))
+    if question is None:
+        return chosen
+    return vocabularies.from_labels(chosen.answers, question=question, name=chosen.name)
+
+
+def _own(labels: str, name: str | None) -> list[str]:
     if name is not None:
         raise InvalidRequest(
             "--labels and --vocabulary are both given", hint="Give one of them: both are labels"
         )
-    return [label.strip() for label in labels.split(",")]
+    own = [label.strip() for label in labels.split(",")]
+    if not any(own):
+        raise InvalidRequest(
+            "--labels is empty",
+            expected="two labels or more, with commas between them",
+            hint="For example --labels star,galaxy",
+        )
+    return own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ from astrollava.images._planes import (
     load,
     open_window,
     sha256_of_pixels,
+    unnamed,
 )
 from astrollava.images._wcs import celestial
 from astrollava.images.sky_image import SkyImage
 
 __all__ = ["from_array", "from_cutout2d", "from_nddata", "from_sky_image"]
+
+_log = logging.getLogger("astrollava")
 
 
 def from_array(values: Any, request: Request, *, what: str = "the array") -> SkyImage:
@@ -56,7 +60,9 @@ def from_sky_image(image: SkyImage, request: Request) -> SkyImage:
         raise InvalidRequest(f"hdu={request.hdu!r} for a SkyImage", expected="hdu=None")
     if request.cutout is None and request.bands is None:
         return image
-    known = image.bands if len(image.bands) > 1 or image.bands != ("1",) else None
+    # Numbers are no names, so that names can be given now; without a choice all planes are kept.
+    numbered = image.bands == unnamed(len(image.bands))
+    known = None if numbered and request.bands is not None else image.bands
     layout = lay_out(image.pixels.shape, known, request.bands, what="the SkyImage")
     window = open_window(layout, image.wcs, request.cutout)
     source = dict(image.source)
@@ -73,6 +79,7 @@ def from_sky_image(image: SkyImage, request: Request) -> SkyImage:
         origin=image.origin,
         display=image.display,
         source=source,
+        red_last=image.red_last or request.bands is not None,
     )
 
 
@@ -117,6 +124,8 @@ def _build(
     window = open_window(layout, sky, request.cutout)
     check_size(layout, window, request.max_pixels, what=what)
     pixels = load(array, layout, window, in_pieces=True)
+    if last and array.dtype.kind == "f" and len(array) == 3:
+        _warn_of_a_picture(pixels, shape)
     bad = None
     if flags is not None:
         planes = [flags[index] if whole and flags.ndim > 2 else flags for index in layout.indices]
@@ -137,7 +146,19 @@ def _build(
         origin="upper" if eight_bit else "lower",
         display=eight_bit,
         source=source,
+        red_last=request.bands is not None,
     )
+
+
+def _warn_of_a_picture(pixels: Any, shape: tuple[int, ...]) -> None:
+    """Say what to do where light of shape ``(ny, nx, 3)`` looks like a finished picture."""
+    if ((pixels >= 0) & (pixels <= 1)).all():
+        _log.warning(
+            "the float array of shape %s with values in [0, 1] is read as light: it is stretched,"
+            " with row 0 at the bottom. If it is a finished picture, pass"
+            " (255 * array).round().astype('uint8')",
+            shape,
+        )
 
 
 def _names(shape: tuple[int, ...], header: Any, *, colour: bool) -> tuple[str, ...] | None:

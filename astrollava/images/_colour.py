@@ -44,21 +44,29 @@ def wavelength(band: str, telescope: str = "") -> float | None:
     return number / 1000
 
 
-def choose_bands(bands: Sequence[str], telescope: str = "") -> tuple[int, ...]:
+def choose_bands(
+    bands: Sequence[str], telescope: str = "", *, red_last: bool = False
+) -> tuple[int, ...]:
     """Return the planes for red, green and blue, or for red and blue, or the only one.
 
     The longest wavelength is red. Planes whose names say nothing are taken in their order, which is
-    red, green, blue in a FITS file that holds a colour picture.
+    red, green, blue in a FITS file that holds a colour picture; with `red_last`, as in a choice of
+    planes, it is from blue to red.
     """
     if tuple(bands[:3]) == ("R", "G", "B") or len(bands) == 1:
         return tuple(range(min(len(bands), 3)))
     known = [wavelength(band, telescope) for band in bands]
     if any(value is None for value in known):
+        if red_last:
+            return _ends_and_middle(list(reversed(range(len(bands)))))
         return tuple(range(min(len(bands), 3)))
     for trio in (("i", "r", "g"), ("z", "r", "g")):
         if len(bands) > 3 and set(trio) <= set(bands):
             return tuple(bands.index(band) for band in trio)
-    order = sorted(range(len(bands)), key=lambda plane: -(known[plane] or 0.0))
+    return _ends_and_middle(sorted(range(len(bands)), key=lambda plane: -(known[plane] or 0.0)))
+
+
+def _ends_and_middle(order: list[int]) -> tuple[int, ...]:
     if len(order) > 3:
         return order[0], order[len(order) // 2], order[-1]
     return tuple(order)

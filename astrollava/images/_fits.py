@@ -22,6 +22,7 @@ from astrollava.images._planes import (
     load,
     open_window,
     sha256_of_pixels,
+    unnamed,
 )
 from astrollava.images._quiet import quiet
 from astrollava.images._structure import check_structure
@@ -80,10 +81,10 @@ def from_hdu(hdu: Any, request: Request, source: dict[str, Any], *, what: str) -
 
 def _from_hdu(hdu: Any, request: Request, source: dict[str, Any], what: str) -> SkyImage:
     if not _is_image(hdu):
-        raise NoImageInFile(
-            f"{what}: HDU {text(hdu.name) or source.get('hdu', '')} is a {type(hdu).__name__}",
-            expected="an image HDU",
-        )
+        # An HDU passed alone is called so already, and has no number.
+        place = f"{what}: HDU {source['hdu']}" if "hdu" in source else what
+        named = f" ({text(hdu.name)})" if text(hdu.name) else ""
+        raise NoImageInFile(f"{place}{named} is a {type(hdu).__name__}", expected="an image HDU")
     shape = tuple(hdu.shape)
     if not shape:
         raise NoImageInFile(f"{what}: the HDU holds a header only", expected="an image HDU")
@@ -100,6 +101,9 @@ def _from_hdu(hdu: Any, request: Request, source: dict[str, Any], what: str) -> 
             _check_complete(hdu, what)
     section = _section(hdu)
     colour = section.dtype.kind == "u" and section.dtype.itemsize == 1 and len(layout.names) == 3
+    # Three planes of 8 bits without names of bands are a picture that was saved as FITS.
+    bare = _planes_in(shape) == 3 and layout.names == unnamed(3)
+    picture = colour and (bare or layout.names == ("R", "G", "B"))
     pixels = load(section, layout, window, in_pieces=not compressed)
     meta = keywords(header)
     if note is not None:
@@ -113,14 +117,14 @@ def _from_hdu(hdu: Any, request: Request, source: dict[str, Any], what: str) -> 
         source |= {"sha256": sha256_of_pixels(pixels), "sha256_of": "pixels"}
     return SkyImage(
         pixels,
-        ("R", "G", "B") if colour and layout.names == ("1", "2", "3") else layout.names,
+        ("R", "G", "B") if picture else layout.names,
         wcs=window.wcs,
         unit=text(header.get("BUNIT")) or None,
         meta=meta,
         origin="lower",
-        # Three planes of 8 bits without names of bands are a picture that was saved as FITS.
-        display=colour and layout.names in (("1", "2", "3"), ("R", "G", "B")),
+        display=picture,
         source=source,
+        red_last=request.bands is not None,
     )
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "load",
     "open_window",
     "sha256_of_pixels",
+    "unnamed",
 ]
 
 # Rows are converted in pieces of about this many pixels, so that the peak is the result and little
@@ -116,20 +117,24 @@ def lay_out(
             expected=f"at most {_MOST_PLANES:,} planes",
             hint="Select planes first and pass the array",
         )
-    numbers = tuple(str(n) for n in range(1, count + 1))
     known = names is not None and len(names) == count and len(set(names)) == count
-    labels = names if known and names is not None else numbers
+    labels = names if known and names is not None else unnamed(count)
     chosen, labels = _choose(bands, labels, known=known, what=what)
     if bands is None and count > 3 and not known:
         raise AmbiguousImage(
             f"{what} is a cube of {count} planes that nothing says are bands",
             expected="at most three planes, or keywords BAND1, BAND2 ... that name them",
-            hint="Choose planes with bands=, such as bands=[0, 5, 9], or collapse the cube first",
+            hint="Choose planes, red last, such as bands=[0, 5, 9], or collapse the cube first",
         )
     indices = tuple(
         tuple(plane if axis in long else 0 for axis in range(len(shape) - 2)) for plane in chosen
     )
     return Layout(indices, tuple(labels[plane] for plane in chosen), shape[-2], shape[-1])
+
+
+def unnamed(count: int) -> tuple[str, ...]:
+    """Return what planes are called that nothing names: their numbers, as a choice gives them."""
+    return tuple(str(plane) for plane in range(count))
 
 
 def _choose(

@@ -66,7 +66,9 @@ def read(
         file nothing else is read.
     bands : str, int or sequence, optional
         Planes to take, by name (``"grz"``, ``"F606W,F814W"``, ``["g", "z"]``) or 0-based number.
-        Names given for planes without any name all of them, in order.
+        Names given for planes without any name all of them, in order. The longest wavelength
+        becomes red; where names tell none (numbers), the last plane of the choice. Without a
+        choice, the first of such planes becomes red.
     max_pixels : int
         The largest number of values (bands x rows x columns) to read.
 

@@ -191,12 +191,15 @@ def render(
     """
     height, width = _sides(size)
     shade = _shade(background)
+    telescope = str(image.meta.get("telescope", ""))
+    chosen = choose_bands(image.bands, telescope, red_last=image.red_last)
     frame = Frame.fit(image.shape, (height, width), rule)
     if image.display and interval is None and stretch is None and combine is None:
-        planes = tuple(range(3 if len(image.bands) >= 3 else 1))
-        content, tone, masked = _picture(image, frame), _UNTOUCHED, 0.0
+        # A picture of two planes has no third colour: it is drawn grey.
+        planes = chosen if len(chosen) == 3 else chosen[:1]
+        content, tone, masked = _picture(image, planes, frame), _UNTOUCHED, 0.0
     else:
-        planes = choose_bands(image.bands, str(image.meta.get("telescope", "")))
+        planes = chosen
         content, tone, masked = _data(image, planes, frame, interval, stretch, combine)
     if image.origin == "lower":
         content = content[::-1]
@@ -224,9 +227,35 @@ def render(
     return Rendered(rgb, record)
 
 
-def _picture(image: SkyImage, frame: Frame) -> NDArray[np.uint8]:
-    planes = image.pixels[:3] if len(image.bands) >= 3 else image.pixels[[0, 0, 0]]
-    shades = np.clip(np.nan_to_num(planes, nan=0.0), 0.0, 255.0).astype(np.uint8)
+def check_options(
+    *,
+    interval: str | Sequence[Any] | None = None,
+    stretch: str | None = None,
+    combine: str | None = None,
+) -> None:
+    """Refuse options that `render` would refuse for any image.
+
+    Parameters
+    ----------
+    interval, stretch, combine
+        As for `render`.
+
+    Raises
+    ------
+    RenderError
+        If an interval, stretch or combination does not exist.
+    """
+    if interval is not None:
+        Interval.parse(interval)
+    if stretch is not None:
+        Stretch.parse(stretch)
+    if combine is not None:
+        Combine.parse(combine)
+
+
+def _picture(image: SkyImage, planes: Sequence[int], frame: Frame) -> NDArray[np.uint8]:
+    values = image.pixels[list(planes) if len(planes) == 3 else [*planes] * 3]
+    shades = np.clip(np.nan_to_num(values, nan=0.0), 0.0, 255.0).astype(np.uint8)
     return resample_picture(np.moveaxis(shades, 0, -1), frame)
 
 

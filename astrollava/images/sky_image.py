@@ -31,8 +31,8 @@ class SkyImage:
         Finite values or NaN, shape ``(bands, ny, nx)``; kept as read-only float32 in native byte
         order. Copied unless it is already so. NaN and infinite values are bad pixels.
     bands : tuple of str
-        One name a plane: ``("g", "r", "z")``; ``("R", "G", "B")`` for a colour picture; ``("1",)``
-        where nothing is known.
+        One name a plane: ``("g", "r", "z")``; ``("R", "G", "B")`` for a colour picture; 0-based
+        numbers, ``("0",)``, where nothing is known.
     wcs : `astropy.wcs.WCS`, optional
         Two-dimensional celestial coordinates of the planes.
     unit : str, optional
@@ -47,6 +47,9 @@ class SkyImage:
         True for an already stretched 8-bit picture, values 0-255: rendering leaves its values.
     source : mapping
         Where the image came from; JSON-able.
+    red_last : bool
+        True where the planes were chosen, from blue to red: their order is then the order of their
+        colours if the names tell no wavelengths. Otherwise such planes are red, green, blue.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class SkyImage:
     origin: Literal["lower", "upper"] = "lower"
     display: bool = False
     source: Mapping[str, Any] = field(default_factory=dict)
+    red_last: bool = False
 
     def __post_init__(self) -> None:
         pixels = _frozen_float32(self.pixels)

@@ -128,7 +128,7 @@ def _check_texts(texts: Sequence[object], what: str) -> None:
     """Raise unless there are two or more texts, none blank and no two alike."""
     if len(texts) < 2:
         raise InvalidRequest(
-            f"the vocabulary has {len(texts)} {what}s",
+            f"the vocabulary has {'one' if texts else 'no'} {what}",
             expected="two or more",
             hint="Add at least one other class, for example 'other'",
         )

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_planes_are_bands() -> None:
         cube = RNG.normal(size=(count, 5, 6)).astype(np.float32)
         image = read(packed(fits.PrimaryHDU(cube)))
         assert image.pixels.shape == (count, 5, 6)
-        assert image.bands == tuple(str(n) for n in range(1, count + 1))
+        assert image.bands == tuple(str(n) for n in range(count))
 
 
 def test_axes_of_length_one_are_no_planes() -> None:
@@ -159,8 +160,9 @@ def test_an_unlabelled_cube_is_not_guessed_at() -> None:
     data = packed(fits.PrimaryHDU(np.zeros((5, 4, 6))))
     with pytest.raises(AmbiguousImage, match="bands="):
         read(data)
-    assert read(data, bands=[0, 4]).bands == ("1", "5")
+    assert read(data, bands=[0, 4]).bands == ("0", "4")
     assert read(data, bands="2").bands == ("2",)
+    assert read(data, bands=[2]).bands == ("2",)
     assert read(data, bands="ugriz").bands == tuple("ugriz")
     with pytest.raises(AmbiguousImage):
         read(packed(fits.PrimaryHDU(np.zeros((2, 3, 4, 6)))))
@@ -187,8 +189,8 @@ def test_labels_name_the_planes() -> None:
         ({"FILTER": "g DECam SDSS c0001 4720.0 1520.0"}, "g"),
         ({"FILTER1": "CLEAR1L", "FILTER2": "F814W"}, "F814W"),
         ({"BAND": "K"}, "K"),
-        ({"FILTER": "\tNONE"}, "1"),
-        ({}, "1"),
+        ({"FILTER": "\tNONE"}, "0"),
+        ({}, "0"),
     ],
 )
 def test_a_single_band_is_named_by_its_filter(cards: dict[str, str], band: str) -> None:
@@ -202,6 +204,26 @@ def test_eight_bit_colour_cubes_are_pictures() -> None:
     assert image.display
     assert image.origin == "lower"
     assert not read(packed(primary(np.zeros((3, 4, 5), dtype=np.uint8), BANDS="grz"))).display
+
+
+def test_planes_chosen_from_a_cube_of_bytes_are_no_picture() -> None:
+    """Only three planes alone are a colour picture; planes 0, 1 and 2 of ten are a choice."""
+    cube = np.zeros((10, 4, 5), dtype=np.uint8)
+    chosen = read(packed(primary(cube)), bands=[0, 1, 2])
+    assert (chosen.display, chosen.bands) == (False, ("0", "1", "2"))
+    picture = read(packed(primary(cube[:3])), bands=[0, 1, 2])
+    assert (picture.display, picture.bands) == (True, ("R", "G", "B"))
+
+
+def test_what_is_no_image_is_named_once() -> None:
+    """ "the HDU: HDU  is a BinTableHDU" named an HDU twice, and not by its name."""
+    named = table()
+    named.name = "EVENTS"
+    for hdu, said in ((table(), "the HDU is a"), (named, "the HDU (EVENTS) is a")):
+        with pytest.raises(NoImageInFile, match=re.escape(said)):
+            read(hdu)
+    with pytest.raises(NoImageInFile, match=r"HDU 1 \(EVENTS\) is a BinTableHDU"):
+        read(packed(fits.PrimaryHDU(), named), hdu=1)
 
 
 # Coordinates and meta -----------------------------------------------------------------------

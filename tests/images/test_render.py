@@ -237,6 +237,61 @@ def test_the_longest_wavelength_is_red(
         assert channels["green"] == "mean"
 
 
+def lit(count: int, plane: int) -> np.ndarray:
+    """A cube of noise with a source in one plane only."""
+    cube = RNG.normal(size=(count, 24, 24)).astype(np.float32)
+    cube[plane, 8:16, 8:16] += 300
+    return cube
+
+
+def brightest(image: SkyImage) -> int:
+    return int(np.argmax(render(image, size=(24, 24)).rgb[12, 12]))
+
+
+@pytest.mark.parametrize("chosen", [[0, 5, 9], "0,5,9", ["0", "5", "9"], "059"])
+def test_of_planes_chosen_by_number_the_last_is_red(chosen: Any) -> None:
+    """`--bands 0,5,9` says "red last", and drew plane 0 red."""
+    for plane, colour in ((0, 2), (5, 1), (9, 0)):
+        image = read(lit(10, plane), bands=chosen)
+        assert image.bands == ("0", "5", "9")
+        assert brightest(image) == colour
+        channels = render(image, size=(24, 24)).record.channels
+        assert channels == {"red": "9", "green": "5", "blue": "0"}
+        # What is read again is in the order of the choice before.
+        assert brightest(read(image, cutout=((12, 12), 20))) == colour
+
+
+def test_other_numbers_of_chosen_planes() -> None:
+    two = read(noisy(10), bands=[3, 7])
+    assert render(two, size=(9, 9)).record.channels == {"red": "7", "green": "mean", "blue": "3"}
+    many = read(noisy(10), bands=[1, 2, 3, 4, 5])
+    assert render(many, size=(9, 9)).record.channels == {"red": "5", "green": "3", "blue": "1"}
+
+
+def test_without_a_choice_the_first_plane_is_red() -> None:
+    """Three planes that nothing names are a colour picture; a part of it is the same picture."""
+    image = read(lit(3, 0))
+    assert brightest(image) == brightest(read(image, cutout=((12, 12), 20))) == 0
+    assert brightest(read(lit(3, 0), bands="grz")) == 2
+    # Names may come later too: numbers are none.
+    assert brightest(read(image, bands="grz")) == 2
+
+
+def test_wavelengths_go_before_the_order_of_a_choice() -> None:
+    named = SkyImage(lit(3, 2), ("g", "r", "z"))
+    assert brightest(read(named, bands=[2, 1, 0])) == brightest(read(named, bands=[0, 1, 2])) == 0
+
+
+def test_a_picture_keeps_its_colours_in_any_choice() -> None:
+    """The planes of a finished picture are not guesses: R is red wherever it was put."""
+    shades = np.zeros((8, 8, 3), np.uint8)
+    shades[..., 0] = 200
+    for order in ([0, 1, 2], [2, 1, 0]):
+        made = render(read(shades, bands=order), size=(8, 8))
+        assert made.rgb[4, 4].tolist() == [200, 0, 0]
+        assert made.record.channels == {"red": "R", "green": "G", "blue": "B"}
+
+
 def test_a_red_source_is_red_and_a_blue_one_blue() -> None:
     planes = RNG.normal(size=(3, 60, 60))
     planes[:, 10:20, 10:20] += np.reshape((50, 400, 2000), (3, 1, 1))

@@ -47,7 +47,7 @@ def test_plane_arrays(dtype: str) -> None:
     values = (np.abs(PLANE) * 3).astype(dtype)
     image = read(values)
     np.testing.assert_array_equal(image.pixels[0], values.astype("f4"))
-    assert (image.origin, image.display, image.bands) == ("lower", False, ("1",))
+    assert (image.origin, image.display, image.bands) == ("lower", False, ("0",))
 
 
 def test_colour_arrays() -> None:
@@ -60,6 +60,22 @@ def test_colour_arrays() -> None:
     assert (data.origin, data.display) == ("lower", False)
     clear = np.concatenate([last, np.zeros((8, 12, 1), np.uint8)], axis=-1)
     assert not read(clear).pixels.any()
+
+
+def test_a_float_picture_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Matplotlib's RGB in [0, 1] is stretched and upside down; nothing else would tell why."""
+    shades = RNG.random((8, 12, 3))
+    with caplog.at_level("WARNING", logger="astrollava"):
+        read(shades)
+        (record,) = caplog.records
+        assert "astype('uint8')" in record.getMessage()
+        caplog.clear()
+        read(shades * 300)
+        read(shades - 0.5)
+        read(shades[..., 0])
+        read(np.moveaxis(shades, -1, 0))
+        read((255 * shades).round().astype("uint8"))
+    assert not caplog.records
 
 
 def test_names_can_be_given_to_planes() -> None:

@@ -1,0 +1,69 @@
+"""Messages that speak of Python's arguments, in the words of the command line."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["in_options"]
+
+#: Argument -> the option that gives it.
+_OPTIONS: Final = {
+    "bands": "--bands",
+    "combine": "--combine",
+    "cutout": "--cutout",
+    "hdu": "--hdu",
+    "interval": "--interval",
+    "max_tokens": "--max-tokens",
+    "mmproj": "--mmproj",
+    "n_gpu_layers": "--gpu-layers",
+    "seed": "--seed",
+    "stretch": "--stretch",
+    "temperature": "--temperature",
+    "threads": "--threads",
+}
+
+# A value ends where a word does: `bands=3.fits` is the name of a file. So is what follows a slash
+# or a quote.
+_ARGUMENT: Final = re.compile(
+    rf"(?<![\w/.'\"-])(?P<name>{'|'.join(_OPTIONS)})="
+    r"(?:\[(?P<list>[^\]]*)\]|'(?P<text>[^']*)'|(?P<word>-?\w+)(?![\w.]\w)|(?=[\s,;)]|$))"
+)
+
+_PHRASES: Final = {
+    "cutout=(position, size)": "--cutout X,Y,SIZE",
+    "cutout=((x, y), 256)": "--cutout X,Y,256",
+    "hdu=None": "no --hdu",
+    " as mmproj": " with --mmproj",
+    "Leave mmproj away": "Leave --mmproj away",
+    "or a list of labels": "or --labels A,B,C",
+    "Pass your own labels as a list": "Give your own labels with --labels A,B,C",
+    # What there is no option for.
+    "raise max_pixels": "raise max_pixels from Python",
+    "a larger n_ctx": "a larger n_ctx from Python",
+    "a smaller n_ctx": "a smaller n_ctx from Python",
+}
+
+
+def in_options(message: str) -> str:
+    """Return `message` with options where it names arguments of `Describer`.
+
+    Examples
+    --------
+    >>> in_options("Choose planes, such as bands=[0, 5, 9]")
+    'Choose planes, such as --bands 0,5,9'
+    """
+    for said, meant in _PHRASES.items():
+        message = message.replace(said, meant)
+    return _ARGUMENT.sub(_option, message)
+
+
+def _option(found: re.Match[str]) -> str:
+    option = _OPTIONS[found["name"]]
+    if found["list"] is not None:
+        parts = [part.strip().strip("'") for part in found["list"].split(",")]
+        return f"{option} {','.join(parts)}"
+    value = found["text"] if found["text"] is not None else found["word"]
+    if value is None:
+        return option
+    return f"{option} {value}" if value and " " not in value else f"{option} '{value}'"
