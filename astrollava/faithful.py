@@ -7,22 +7,36 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
+import tempfile
+import warnings
+import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from astrollava.models import ModelFiles
     from astrollava.models.gguf import GGUFHeader
     from astrollava.models.repair import Defect
 
-__all__ = ["FaithfulFiles", "RepairedFile", "faithful", "repair_projector"]
+__all__ = ["FaithfulFiles", "LostPatchWarning", "RepairedFile", "faithful", "repair_projector"]
 
 _log = logging.getLogger("astrollava")
+
+Made = TypeVar("Made")
+
+
+class LostPatchWarning(UserWarning):
+    """The first patch of every image is lost: answers may differ from the original model's."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FaithfulFiles:
     """A pair whose images come out as the original model's do.
+
+    Copies that the cache folder could not take are in a temporary one. It lives as long as this
+    object, which is needed until llama.cpp has read the files and no longer.
 
     Attributes
     ----------
@@ -46,7 +60,8 @@ def faithful(files: ModelFiles) -> FaithfulFiles:
     """Replace a projector file that llama.cpp would read wrongly by a repaired copy.
 
     That concerns LLaVA-1.5 files: see `astrollava.models.repair`. The copy is made in the cache
-    folder at first use. llama.cpp is loaded for such files only.
+    folder at first use, and in a temporary folder each time where that cannot be written. llama.cpp
+    is loaded for such files only.
 
     Parameters
     ----------
@@ -64,7 +79,12 @@ def faithful(files: ModelFiles) -> FaithfulFiles:
     EngineUnavailable
         llama.cpp is needed and missing.
     NotEnoughSpace, ModelError
-        The copy cannot be written.
+        The copy cannot be written in either place.
+
+    Warns
+    -----
+    LostPatchWarning
+        The twin cannot be written in either place.
     """
     from astrollava.models import gguf, repair
 
@@ -82,8 +102,19 @@ def faithful(files: ModelFiles) -> FaithfulFiles:
             files.mmproj,
         )
     names = tuple(defect.name for defect in repair.diagnose(header, order))
-    right = dataclasses.replace(files, mmproj=repair.repair(header, order)) if names else files
-    return FaithfulFiles(right, files, names, _twin(header) if order == "last" else None)
+    spare = _Spare()
+    try:
+        right = files
+        if names:
+            copy = spare.make(lambda folder: repair.repair(header, order, folder=folder))
+            right = dataclasses.replace(files, mmproj=copy)
+        twin = _twin(header, spare) if order == "last" else None
+    except BaseException:
+        spare.remove()
+        raise
+    made = FaithfulFiles(right, files, names, twin)
+    weakref.finalize(made, spare.remove)
+    return made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +144,8 @@ def repair_projector(mmproj: Path, out: Path | None = None) -> RepairedFile:
     mmproj : Path
         The file. It stays as it is.
     out : Path, optional
-        Where the copy is written if one is needed; by default into the cache folder.
+        Where the copy is written if one is needed, a file that does not exist; by default into the
+        cache folder.
 
     Returns
     -------
@@ -124,7 +156,7 @@ def repair_projector(mmproj: Path, out: Path | None = None) -> RepairedFile:
     ModelNotFound, InvalidModelFile
         There is no such file, or it is no vision projector llama.cpp can bear.
     InvalidRequest
-        `out` is the file itself.
+        `out` exists.
     EngineUnavailable
         llama.cpp is needed and missing.
     NotEnoughSpace, ModelError
@@ -145,15 +177,49 @@ def repair_projector(mmproj: Path, out: Path | None = None) -> RepairedFile:
     return RepairedFile(path, defects, order)
 
 
-def _twin(header: GGUFHeader) -> Path | None:
+class _Spare:
+    """A temporary folder for copies that the cache folder cannot take."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+
+    def make(self, write: Callable[[Path | None], Made]) -> Made:
+        """Write into the cache folder, given as None, or where that cannot be, into this one."""
+        from astrollava.errors import InvalidModelFile, ModelError, ModelNotFound
+
+        try:
+            return write(None)
+        except (InvalidModelFile, ModelNotFound):
+            raise
+        except ModelError as error:
+            try:
+                self._folder = self._folder or Path(tempfile.mkdtemp(prefix="astrollava-"))
+            except OSError:
+                raise error from None
+            made = write(self._folder)
+            _log.info("a temporary copy is made at each start: %s", error)
+            return made
+
+    def remove(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _twin(header: GGUFHeader, spare: _Spare) -> Path | None:
     from astrollava.errors import ModelError
     from astrollava.models import gguf, repair
 
     try:
-        copy = repair.twin(header)
+        copy = spare.make(lambda folder: repair.twin(header, folder=folder))
         if copy is not None:
             gguf.check_mmproj(gguf.read_header(copy))
     except ModelError as error:
-        _log.warning("the first patch of an image is lost, its neighbour stands in: %s", error)
+        # Not the log, which nobody sees by default: the answers are other ones.
+        warnings.warn(
+            "the first patch of every image is lost and its neighbour stands in, so that answers"
+            f" may differ from the original model's: {error}",
+            LostPatchWarning,
+            stacklevel=4,
+        )
         return None
     return copy

@@ -7,9 +7,11 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -24,8 +26,8 @@ import third_party  # noqa: E402
 from astrollava import Describer  # noqa: E402
 from astrollava.cli.models.repair import repair as command  # noqa: E402
 from astrollava.engine import Engine  # noqa: E402
-from astrollava.errors import NotEnoughSpace  # noqa: E402
-from astrollava.faithful import faithful, repair_projector  # noqa: E402
+from astrollava.errors import InvalidRequest, ModelError, NotEnoughSpace  # noqa: E402
+from astrollava.faithful import LostPatchWarning, faithful, repair_projector  # noqa: E402
 from astrollava.models import ModelFiles, repair, resolve  # noqa: E402
 from astrollava.models.checkpoint import open_checkpoint  # noqa: E402
 from astrollava.models.convert import convert  # noqa: E402
@@ -154,20 +156,63 @@ def test_a_model_that_cannot_be_mended_is_warned_of(
     assert any("cannot be mended" in record.message for record in caplog.records)
 
 
-def test_a_twin_that_cannot_be_made_costs_one_patch(
-    given: ModelFiles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A disk with room for one copy must not keep the model from being used."""
+@pytest.fixture
+def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home that cannot be written, as on the nodes of a cluster; the temporary folder comes."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ASTROLLAVA_CACHE", str(tmp_path / "file" / "cache"))
+    spare = tmp_path / "tmp"
+    spare.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spare))
+    return spare
 
-    def full(_: object) -> Path:
+
+@pytest.mark.filterwarnings("error")
+def test_without_a_cache_answers_are_the_same(
+    given: ModelFiles, net: Any, text: Path, no_cache: Path
+) -> None:
+    """Of a converted pair only the twin failed, and the other answers came in silence."""
+    (rgb,) = default_pictures(56, 1)
+    for files in (given, resolve(text)):
+        right = faithful(files)
+        assert right.twin is not None
+        assert right.twin.is_relative_to(no_cache)
+        del right
+        with Describer(files.text, mmproj=files.mmproj, threads=1) as describer:
+            # llama.cpp has read them.
+            assert not list(no_cache.iterdir())
+            result = describer.describe(rgb, max_tokens=4)
+            seen = describer._session.engine.encode_image(rgb).values
+        assert "lost_patches" not in result.provenance.model
+        assert cosine(seen, original(net, rgb)).min() > 0.99999
+
+
+def test_a_twin_that_cannot_be_made_costs_one_patch(
+    given: ModelFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room must not keep the model from being used; nor may it go unseen."""
+
+    def full(*_: object, **__: object) -> Path:
         raise NotEnoughSpace("no room")
 
     monkeypatch.setattr(repair, "twin", full)
-    with caplog.at_level(logging.WARNING, logger="astrollava"):
-        right = faithful(given)
-    assert right.twin is None
-    assert right.files.mmproj != given.mmproj
-    assert any("first patch" in record.message for record in caplog.records)
+    with (
+        pytest.warns(LostPatchWarning, match="first patch.*no room") as caught,
+        Describer(given.text, mmproj=given.mmproj, threads=1) as describer,
+    ):
+        result = describer.describe(default_pictures(56, 1)[0], max_tokens=2)
+    # It points to whoever made the Describer.
+    assert Path(caught[0].filename) == Path(__file__)
+    assert result.provenance.to_dict()["model"]["lost_patches"] == [0]
+    assert result.provenance.model["repaired"]
+    schema = Path(__file__).parents[1] / "docs" / "schema" / "result.json"
+    jsonschema.validate(json.loads(result.to_json()), json.loads(schema.read_text()))
+
+
+def test_without_any_folder_the_file_cannot_be_repaired(given: ModelFiles, no_cache: Path) -> None:
+    no_cache.rmdir()
+    with pytest.raises(ModelError, match="cannot be written"):
+        faithful(given)
 
 
 _ELSEWHERE = """
@@ -215,6 +260,14 @@ def test_a_file_is_repaired_by_its_path(given: ModelFiles, tmp_path: Path) -> No
     assert [defect.name for defect in done.defects] == ["missing-layer", "class-token"]
     assert done.order == "last"
     assert repair_projector(done.path).defects == ()
+
+
+def test_no_file_is_overwritten(given: ModelFiles, tmp_path: Path) -> None:
+    """A language model of 4 GB was, whose name was given by mistake."""
+    (tmp_path / "model.gguf").write_bytes(b"precious")
+    with pytest.raises(InvalidRequest, match=r"model\.gguf exists"):
+        repair_projector(given.mmproj, tmp_path / "model.gguf")
+    assert (tmp_path / "model.gguf").read_bytes() == b"precious"
 
 
 def test_the_command_says_what_was_wrong_and_which_file_to_use(

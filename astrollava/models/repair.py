@@ -17,7 +17,9 @@ No tensor's values change: rows move, keys are added.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -35,6 +37,7 @@ __all__ = [
     "Defect",
     "Order",
     "diagnose",
+    "discard",
     "has_class_token",
     "is_beyond_repair",
     "repair",
@@ -143,7 +146,9 @@ def diagnose(header: GGUFHeader, order: Order) -> tuple[Defect, ...]:
     return tuple(found)
 
 
-def repair(header: GGUFHeader, order: Order, out: Path | None = None) -> Path:
+def repair(
+    header: GGUFHeader, order: Order, out: Path | None = None, *, folder: Path | None = None
+) -> Path:
     """Return the path of a copy in which every defect is repaired, and make it where it is missing.
 
     Parameters
@@ -153,8 +158,10 @@ def repair(header: GGUFHeader, order: Order, out: Path | None = None) -> Path:
     order : {"first", "last", "unknown"}
         Where llama.cpp puts the class token.
     out : Path, optional
-        The copy; by default one in the cache folder, named after the file's hash, so that it is
-        made once.
+        The copy, a file that does not exist; by default one in `folder`, named after the file's
+        hash, so that it is made once.
+    folder : Path, optional
+        Where copies without a name of their own go; by default the cache folder.
 
     Returns
     -------
@@ -164,7 +171,7 @@ def repair(header: GGUFHeader, order: Order, out: Path | None = None) -> Path:
     Raises
     ------
     InvalidRequest
-        `out` is the file itself, or nothing is wrong with it.
+        `out` exists, or nothing is wrong with the file.
     InvalidModelFile
         The file was cut short or changed meanwhile.
     NotEnoughSpace, ModelError
@@ -179,7 +186,7 @@ def repair(header: GGUFHeader, order: Order, out: Path | None = None) -> Path:
         )
     digest = store.sha256(header.path)
     if out is None:
-        copy = cache_folder("repaired") / f"mmproj-{digest[:32]}-{order}-{_VERSION}.gguf"
+        copy = _place(folder, digest, order)
         if _is_sound(copy, digest):
             _log.info("%s: the repaired copy %s is used", header.path, copy)
             return copy
@@ -188,6 +195,12 @@ def repair(header: GGUFHeader, order: Order, out: Path | None = None) -> Path:
         if copy.exists() and copy.samefile(header.path):
             raise InvalidRequest(
                 f"{out} is the file to be repaired", expected="another path for the copy"
+            )
+        if os.path.lexists(copy):
+            raise InvalidRequest(
+                f"{out} exists, and nothing is written over it",
+                expected="the path of a new file",
+                hint="Choose another, or remove that one first",
             )
     _write(header, copy, order, defects, digest)
     _log.warning(
@@ -199,7 +212,7 @@ def repair(header: GGUFHeader, order: Order, out: Path | None = None) -> Path:
     return copy
 
 
-def twin(header: GGUFHeader) -> Path | None:
+def twin(header: GGUFHeader, *, folder: Path | None = None) -> Path | None:
     """Return the path of a copy that gives the patch llama.cpp loses, and make it where missing.
 
     A llama.cpp that puts the class token last loses patch 0, whatever the file says. In this copy,
@@ -210,11 +223,13 @@ def twin(header: GGUFHeader) -> Path | None:
     ----------
     header : GGUFHeader
         The header of the file, repaired or not.
+    folder : Path, optional
+        Where the copy goes; by default the cache folder.
 
     Returns
     -------
     Path or None
-        The copy in the cache folder; None for a file that has no use for it.
+        The copy; None for a file that has no use for it.
 
     Raises
     ------
@@ -227,11 +242,37 @@ def twin(header: GGUFHeader) -> Path | None:
     if not has_class_token(header) or found is None or found[1] < 5:
         return None
     digest = store.sha256(header.path)
-    copy = cache_folder("repaired") / f"mmproj-{digest[:32]}-twin-{_VERSION}.gguf"
+    copy = _place(folder, digest, "twin")
     if not _is_sound(copy, digest):
         _write(header, copy, "last", diagnose(header, "last"), digest, exchanged=True)
         _log.info("%s: the copy %s gives the patch that llama.cpp loses", header.path, copy)
     return copy
+
+
+def discard(digest: str) -> int:
+    """Remove the copies in the cache folder that were made of a file.
+
+    Parameters
+    ----------
+    digest : str
+        The file's SHA-256.
+
+    Returns
+    -------
+    int
+        The bytes that were freed. What cannot be removed stays: it is a cache.
+    """
+    freed = 0
+    for copy in cache_folder("repaired").glob(f"mmproj-{digest[:32]}-*.gguf"):
+        with contextlib.suppress(OSError):
+            size = copy.stat().st_size
+            copy.unlink()
+            freed += size
+    return freed
+
+
+def _place(folder: Path | None, digest: str, what: str) -> Path:
+    return (folder or cache_folder("repaired")) / f"mmproj-{digest[:32]}-{what}-{_VERSION}.gguf"
 
 
 def _write(
