@@ -18,7 +18,7 @@ from astrollava.images._sky import zeros_mean_no_data
 from astrollava.images._tone import Combine, Tone, paint
 from astrollava.images.sky_image import SkyImage
 
-__all__ = ["VERSION", "Rendered", "Rendering", "render"]
+__all__ = ["VERSION", "Rendered", "Rendering", "check_options", "render"]
 
 #: Raised whenever the same image and arguments would give other shades.
 VERSION = 1
