@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -118,13 +117,10 @@ def _through_llama(
     """Write the pair whole first, beside `out`, and let llama.cpp store it smaller."""
     direct.check_free(out)
     tower_done = mmproj_kind in direct.QUANTIZATIONS
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{out.name}.", suffix=".part", dir=out.parent
-    ) as room:
+    with direct.room(out) as folder:
         whole = direct.write_pair(
             checkpoint,
-            Path(room),
+            folder,
             quantize=kind if kind in _WHOLE else _exact(checkpoint),
             mmproj_quantize=mmproj_kind if tower_done else _exact(checkpoint),
             name=name,

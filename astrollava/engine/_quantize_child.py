@@ -5,12 +5,14 @@ Writes a line ``[ 3/ 20]`` for each tensor it begins, and errors, to standard ou
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
 import re
 import signal
 import sys
+import threading
 
 from astrollava.engine import _logs as logs
 from astrollava.engine import runtime
@@ -20,6 +22,7 @@ __all__ = ["main"]
 _TENSOR = re.compile(r"llama\.cpp: (\[ *\d+/ *\d+\])")
 #: Bytes of a tensor's rows in memory at once at most; llama.cpp's own is 8 GiB.
 _BUFFER = 1 << 30
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class _Reporter(logging.Handler):
@@ -36,8 +39,11 @@ class _Reporter(logging.Handler):
 
 def main(source: str, target: str, kind: str, requantize: str, threads: str) -> int:
     """Quantize and return llama.cpp's status: 0 on success."""
-    # The parent is told of Ctrl-C, too, and ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The parent is told of these, too, and ends this process.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _end_with_parent()
     lib = runtime.load().llama
     logger = logging.getLogger("astrollava")
     logger.addHandler(_Reporter())
@@ -51,6 +57,22 @@ def main(source: str, target: str, kind: str, requantize: str, threads: str) -> 
         return int(
             lib.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
         )
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that began it ends, however that happens."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Everywhere, and for a parent that was gone before: its end of the pipe is closed by then.
+    threading.Thread(target=_wait_for_end, daemon=True).start()
+
+
+def _wait_for_end() -> None:
+    # Not by sys.stdin, whose lock would be held while the interpreter shuts down.
+    while os.read(0, 1):
+        pass
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,8 @@ def _run(
     tail: deque[str] = deque(maxlen=4)
     with subprocess.Popen(  # noqa: S603 - our own module, and no shell
         command,
-        stdin=subprocess.DEVNULL,
+        # Nothing is written into it: its end tells the child that this process is no more.
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # What an assertion of ggml prints goes past all logs.
         stderr=subprocess.STDOUT,

@@ -9,6 +9,7 @@ import typer
 
 from astrollava.cli._options import Threads
 from astrollava.cli._terminal import say
+from astrollava.cli.models._signals import ending_in_order
 from astrollava.cli.models._words import progress_bars
 
 __all__ = ["convert"]
@@ -82,7 +83,7 @@ def convert(
     """
     from astrollava.convert import convert
 
-    with progress_bars() as progress:
+    with ending_in_order(), progress_bars() as progress:
         made = convert(
             checkpoint,
             out,

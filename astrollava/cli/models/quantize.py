@@ -9,6 +9,7 @@ import typer
 
 from astrollava.cli._options import Mmproj, Threads
 from astrollava.cli._terminal import say
+from astrollava.cli.models._signals import ending_in_order
 from astrollava.cli.models._words import progress_bars
 
 __all__ = ["quantize"]
@@ -52,7 +53,7 @@ def quantize(
     """
     from astrollava.quantize import quantize
 
-    with progress_bars() as progress:
+    with ending_in_order(), progress_bars() as progress:
         made = quantize(
             pair,
             kind,

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from ._convert import convert, write_pair
-from ._staging import ask_for_space, check_free, staged
+from ._staging import ask_for_space, check_free, room, staged
 from ._storage import QUANTIZATIONS
 
-__all__ = ["QUANTIZATIONS", "ask_for_space", "check_free", "convert", "staged", "write_pair"]
+__all__ = [
+    "QUANTIZATIONS",
+    "ask_for_space",
+    "check_free",
+    "convert",
+    "room",
+    "staged",
+    "write_pair",
+]

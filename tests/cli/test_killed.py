@@ -1,0 +1,105 @@
+"""What is left of a conversion or quantization that something ends: nothing, sooner or later."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from command_line import command, environment, run
+from plain_checkpoint import PlainLlava
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that takes a second or so, and no room."""
+    model = PlainLlava(width=1024, inner=4096, layers=8, heads=8, dtype="F16")
+    return model.save(tmp_path_factory.mktemp("ck") / "slow", sparse=True)
+
+
+def _begin(checkpoint: Path, out: Path, kind: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command("models", "convert", checkpoint, "-o", out, "--quantize", kind, "--threads", "1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+
+
+def _wait_for(found: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.002)
+
+
+def _written(parent: Path) -> bool:
+    """Say whether an unfinished file is there."""
+    return any(path.suffix == ".gguf" for path in parent.glob(".*.part/*"))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    """A batch system's time limit and a closed terminal left 18 GB in a hidden folder."""
+    number = getattr(signal, name)
+    with _begin(checkpoint, tmp_path / "out", "f16") as running:
+        _wait_for(lambda: _written(tmp_path))
+        running.send_signal(number)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 128 + number
+    assert b"Traceback" not in said
+    assert not list(tmp_path.iterdir())
+
+
+def _quantizers(parent: Path) -> Iterator[int]:
+    """Yield the processes that quantize into a folder."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:
+            continue
+        if b"_quantize_child" in words and os.fsencode(parent) in words:
+            yield int(path.parent.name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_what_a_killed_process_left_goes_with_the_next_one(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """No process can clean up after SIGKILL, and its quantizer went on without it."""
+    with _begin(checkpoint, tmp_path / "out", "q4_k_m") as running:
+        _wait_for(lambda: list(tmp_path.glob(".out.*.part/.*.part")))
+        for quantizer in _quantizers(tmp_path):
+            # So that it cannot come to its end by itself.
+            os.kill(quantizer, signal.SIGSTOP)
+        running.kill()
+        running.communicate(timeout=60)
+    _wait_for(lambda: not list(_quantizers(tmp_path)), 10)
+    left = list(tmp_path.glob(".out.*.part"))
+    assert left
+    (foreign := tmp_path / ".other.12345678.part").mkdir()
+
+    small = PlainLlava().save(tmp_path / "small")
+    with _begin(checkpoint, tmp_path / "beside", "f16") as busy:
+        _wait_for(lambda: _written(tmp_path) and list(tmp_path.glob(".beside.*.part/*.gguf")))
+        busy.send_signal(signal.SIGSTOP)
+        try:
+            done = run("models", "convert", small, "-o", tmp_path / "new")
+            assert done.returncode == 0, done.stderr
+            assert not any(folder.exists() for folder in left)
+            # One at work and one that is not ours stay.
+            assert list(tmp_path.glob(".beside.*.part/*.gguf"))
+            assert foreign.is_dir()
+            assert all(path.suffix == ".gguf" for path in (tmp_path / "new").iterdir())
+        finally:
+            busy.send_signal(signal.SIGCONT)
+            busy.terminate()
+            busy.communicate(timeout=60)
