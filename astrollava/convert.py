@@ -67,7 +67,8 @@ def convert(
     Returns
     -------
     ModelFiles
-        The files, ``{name}-{quantize}-text.gguf`` and ``{name}-{quantize}-mmproj.gguf``.
+        The files, each named by its own type: ``{name}-{quantize}-text.gguf`` and
+        ``{name}-{mmproj_quantize}-mmproj.gguf``.
 
     Raises
     ------

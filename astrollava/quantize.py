@@ -15,6 +15,7 @@ from astrollava.engine import quantize as llama
 from astrollava.errors import InvalidRequest
 from astrollava.models import ModelFiles, gguf, resolve
 from astrollava.models.convert import ask_for_space, staged
+from astrollava.models.facts import stored_as
 
 __all__ = ["quantize"]
 
@@ -71,8 +72,8 @@ def quantize(
     Returns
     -------
     ModelFiles or None
-        The new pair, ``{name}-{kind}-text.gguf`` and ``{name}-{kind}-mmproj.gguf``; None where it
-        was cancelled.
+        The new pair, each named by its own type: ``{name}-{kind}-text.gguf`` and
+        ``{name}-{mmproj_kind}-mmproj.gguf``; None where it was cancelled.
 
     Raises
     ------
@@ -97,7 +98,7 @@ def quantize(
     folder = Path(out) if out is not None else Path(f"{stem}-{kind}")
     steps = (
         (text, kind, f"{stem}-{kind}-text.gguf"),
-        (tower, mmproj_kind, f"{stem}-{kind}-mmproj.gguf"),
+        (tower, mmproj_kind, f"{stem}-{_word(tower, mmproj_kind)}mmproj.gguf"),
     )
     for header, wanted, _ in steps:
         if not requantize and wanted != _AS_IT_IS and not _is_whole(header):
@@ -153,6 +154,14 @@ def _store(
 
 def _is_whole(header: gguf.GGUFHeader) -> bool:
     return all(tensor.type in _WHOLE for tensor in header.tensors)
+
+
+def _word(header: gguf.GGUFHeader, kind: str) -> str:
+    """Return a type as a part of a file's name, empty for one that is not known."""
+    if kind != _AS_IT_IS:
+        return f"{kind}-"
+    stated = stored_as(header).lower()
+    return f"{stated}-" if stated in llama.TYPES else ""
 
 
 def _size(header: gguf.GGUFHeader, kind: str) -> int:

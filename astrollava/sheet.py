@@ -26,9 +26,9 @@ def sheet(files: ModelFiles) -> dict[str, Any]:
     -------
     dict
         JSON-able: ``name``, ``licence``, ``source``, ``architecture``, ``quantization``,
-        ``parameters``, ``context``, ``template``, ``tower``, ``projector``, ``image_tokens``,
-        ``render``, ``calibrated``, ``files`` (role -> name, path, bytes, SHA-256), ``defects``
-        (what is wrong with the projector file for the llama.cpp that is installed, each with
+        ``parameters``, ``context``, ``template``, ``tower``, ``projector``,
+        ``projector_quantization``, ``image_tokens``, ``render``, ``calibrated``,
+        ``files`` (role -> name, path, bytes, SHA-256), ``defects`` (what is wrong with the projector file for the llama.cpp that is installed, each with
         ``repaired``: a copy without it is what `Describer` loads), and ``checked`` (``"in full"``
         where every tensor is checked before llama.cpp sees the files, else ``"in general"``).
 
@@ -39,6 +39,7 @@ def sheet(files: ModelFiles) -> dict[str, Any]:
     """
     from astrollava import models
     from astrollava.models import gguf
+    from astrollava.models.facts import stored_as
 
     text, mmproj = gguf.read_header(files.text), gguf.read_header(files.mmproj)
     defects = _defects(mmproj)
@@ -57,6 +58,7 @@ def sheet(files: ModelFiles) -> dict[str, Any]:
         "template": _template(text, mmproj),
         "tower": _tower(mmproj),
         "projector": facts.projector or None,
+        "projector_quantization": stored_as(mmproj),
         "image_tokens": facts.image_tokens or None,
         "render": {"rule": facts.render_rule, "background": list(facts.render_background)},
         "calibrated": facts.label_temperature is not None,

@@ -30,6 +30,8 @@ def test_a_pair_in_fewer_bits_still_talks(pair: Path, tmp_path: Path) -> None:
     )
     assert made is not None
     assert made.text.name == f"{pair.name}-q4_k_m-text.gguf"
+    # The projector's own type: it is not stored as the text is.
+    assert made.mmproj.name == f"{pair.name}-q8_0-mmproj.gguf"
     again = resolve(tmp_path / "small")
     assert (again.text, again.mmproj) == (made.text, made.mmproj)
     known = facts(again)
@@ -44,6 +46,9 @@ def test_a_pair_in_fewer_bits_still_talks(pair: Path, tmp_path: Path) -> None:
         assert answer.generated_tokens > 0
     with pytest.raises(InvalidRequest, match="quantized already"):
         quantize(made, "q4_0", tmp_path / "smaller")
+    smaller = quantize(made, "q4_0", tmp_path / "smaller", requantize=True, threads=1)
+    assert smaller is not None
+    assert smaller.mmproj.name == f"{pair.name}-q8_0-mmproj.gguf", "left as it was"
 
 
 def test_nothing_is_left_of_what_fails(pair: Path, tmp_path: Path) -> None:

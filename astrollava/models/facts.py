@@ -15,7 +15,7 @@ from ._mmproj_rules import projector_type
 from .catalog import ModelFiles
 from .repair import has_class_token
 
-__all__ = ["ModelFacts", "facts"]
+__all__ = ["ModelFacts", "facts", "stored_as"]
 
 #: The mean colour of CLIP's training pictures, on which LLaVA-1.5 pads to a square.
 _CLIP_MEAN: Final = (122, 116, 104)
@@ -122,7 +122,7 @@ def facts(
         or files.text.stem,
         files={"text": _file(files.text), "mmproj": _file((given or files).mmproj)},
         architecture=architecture,
-        quantization=_quantization(text),
+        quantization=stored_as(text),
         projector=projector,
         n_ctx_train=_int(text, f"{architecture}.context_length"),
         image_size=(side, side),
@@ -155,7 +155,8 @@ def _real(header: GGUFHeader, key: str, low: float, high: float) -> float | None
     return value if isinstance(value, float) and low <= value <= high else None
 
 
-def _quantization(header: GGUFHeader) -> str:
+def stored_as(header: GGUFHeader) -> str:
+    """Return how most of a file is stored: ``"Q8_0"``, ``"Q4_K_M"``, ..., or ``"mixed"``."""
     stated = FILE_TYPES.get(_int(header, "general.file_type", -1))
     if stated:
         return stated

@@ -84,7 +84,8 @@ def _inside(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     layers = f"{tower['layers']} layers of {tower['width']}"
     yield "tower", f"{kind} class token, {layers}, {size}×{size} pixels in patches of {patch}"
     tokens = facts["image_tokens"] or "as many as the picture needs"
-    yield "projector", f"{facts['projector'] or 'not named'}, tokens per image: {tokens}"
+    projector = f"{facts['projector'] or 'not named'}, {facts['projector_quantization']}"
+    yield "projector", f"{projector}, tokens per image: {tokens}"
     colour = ",".join(map(str, render["background"]))
     yield "rendering", render["rule"] + (f" on ({colour})" if render["rule"] == "pad" else "")
     yield "labels", "calibrated" if facts["calibrated"] else "ranked, not calibrated"

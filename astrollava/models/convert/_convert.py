@@ -64,7 +64,8 @@ def convert(
     Returns
     -------
     ModelFiles
-        The files, ``{name}-{quantize}-text.gguf`` and ``{name}-{quantize}-mmproj.gguf``.
+        The files, each named by its own type: ``{name}-{quantize}-text.gguf`` and
+        ``{name}-{mmproj_quantize}-mmproj.gguf``.
 
     Raises
     ------
@@ -120,10 +121,8 @@ def write_pair(
     stem = re.sub(r"[^\w.-]+", "-", title).strip("-.") or "model"
     # resolve() tells the two apart by this word.
     stem = re.sub("mmproj", "mm-proj", stem, flags=re.IGNORECASE)
-    stem = f"{stem}-{kinds[0].lower()}"
-    files = ModelFiles(
-        title, folder / f"{stem}-text.gguf", folder / f"{stem}-mmproj.gguf", licence=licence
-    )
+    names = (f"{stem}-{kinds[0].lower()}-text.gguf", f"{stem}-{kinds[1].lower()}-mmproj.gguf")
+    files = ModelFiles(title, folder / names[0], folder / names[1], licence=licence)
     total, done = text.size + mmproj.size, 0
     with (
         Hashing(checkpoint.files) as hashing,
