@@ -89,7 +89,8 @@ def use(
         The bundle.
     folder : path-like, optional
         Where to unpack it; by default a folder of the cache, where `Describer` finds it by the
-        model's name. What an earlier bundle of that model left there is replaced.
+        model's name. It has to be new or empty; where this very bundle is unpacked already, it is
+        checked and used as it is.
     digest : str, optional
         What `create` returned. With it a bundle that somebody put in the place of the one that was
         sent is refused, too.
@@ -107,7 +108,8 @@ def use(
         It is damaged, was altered, holds something else than it lists or would write outside its
         folder. Nothing of it is kept.
     InvalidRequest
-        There is no such file, or the folder holds something else.
+        There is no such file, or the folder holds something else, be it another bundle of a model
+        of that name. Nothing in it is touched.
     NotEnoughSpace, ModelError
         It cannot be unpacked here.
     """
@@ -130,14 +132,16 @@ def use(
         members = _members(archive, manifest, path)
         _check_name(manifest, path)
         target = Path(folder).expanduser() if folder is not None else folder_of(manifest.name)
-        if target.exists() and not (target / MANIFEST).is_file() and any(target.iterdir()):
-            raise InvalidRequest(
-                f"{target} holds other things", expected="a new or empty folder, or a bundle's"
-            )
-        _require_space(target, sum(size for size, _ in manifest.files.values()))
-        with reporting(progress) as report, _new_folder(target) as fresh:
-            _unpack(archive, manifest, members, fresh, path, report)
-            (fresh / MANIFEST).write_bytes(text)
+        there = Path(os.path.realpath(target))
+        with reporting(progress) as report:
+            if not _is_there(there, manifest, found, report):
+                _require_space(there, sum(size for size, _ in manifest.files.values()))
+                with _new_folder(there) as fresh:
+                    _unpack(archive, manifest, members, fresh, path, report)
+                    (fresh / MANIFEST).write_bytes(text)
+                    # Another process may have put the same bundle there meanwhile.
+                    if not _take_place(fresh, there):
+                        _is_there(there, manifest, found, report)
     return Bundle(target, manifest.model(target), manifest.cutouts(target), settings, found)
 
 
@@ -248,28 +252,84 @@ def _require_space(target: Path, size: int) -> None:
         )
 
 
+def _is_there(target: Path, manifest: Manifest, digest: str, report: Progress) -> bool:
+    """Tell whether this very bundle is unpacked there; refuse a folder that holds anything else."""
+    from astrollava.models import _bundled
+
+    if not target.exists():
+        return False
+    if not target.is_dir():
+        raise InvalidRequest(f"{target} is a file", expected="a new or empty folder")
+    if not any(target.iterdir()):
+        return False
+    _refuse_other(target, manifest, digest)
+    total = sum(size for size, _ in manifest.files.values())
+    done = 0
+    for inside, changed in _bundled.altered(target, manifest):
+        if changed:
+            raise InvalidRequest(
+                f"{target} holds this bundle already, but its {inside} is missing or was changed",
+                hint="Nothing was touched. Move that folder away, or unpack elsewhere: -o DIR",
+            )
+        done += manifest.files[inside][0]
+        report("verify", done, total)
+    return True
+
+
+def _refuse_other(target: Path, manifest: Manifest, digest: str) -> None:
+    from astrollava.models import _bundled
+
+    text = b""
+    with contextlib.suppress(OSError):
+        text = (target / _bundled.MANIFEST).read_bytes()
+    there = hashlib.sha256(text).hexdigest()
+    if there == digest:
+        return
+    other = None
+    with contextlib.suppress(InvalidBundle):
+        other = _bundled.read_manifest(text, str(target))
+    if other is None:
+        raise InvalidRequest(
+            f"{target} holds other things",
+            expected="a new or empty folder, or this very bundle's",
+            hint="Nothing in it was touched. Unpack elsewhere: -o DIR",
+        )
+    kept = target == Path(os.path.realpath(_bundled.folder_of(other.name)))
+    first = f"Remove that first: astrollava models remove {other.name}. Or unpack" if kept else ""
+    raise InvalidRequest(
+        f"{target} holds another bundle, of {other.name}: its digest is {there}, and that of this "
+        f"one, of {manifest.name}, is {digest}",
+        hint=f"Nothing in it was touched. {first or 'Unpack'} elsewhere: -o DIR",
+    )
+
+
 @contextlib.contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
-    """Yield a folder that takes the place of `target` when it is complete, or vanishes."""
+    """Yield a folder beside `target` that vanishes, if it did not take its place."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(4)
-    fresh = target.with_name(f".{target.name}.{mark}.new")
-    old = target.with_name(f".{target.name}.{mark}.old")
+    fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
     fresh.mkdir()
     try:
         yield fresh
-        for _ in range(8):
-            with contextlib.suppress(FileNotFoundError):
-                target.rename(old)
-            # Between the two steps another process may have put its own there: again, then.
-            with contextlib.suppress(OSError):
-                fresh.rename(target)
-                return
-            shutil.rmtree(old, ignore_errors=True)
-        raise ModelError(f"{target} cannot be replaced: another process keeps writing it")
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def _take_place(fresh: Path, target: Path) -> bool:
+    """Rename a folder to what is new or empty; the system refuses that for anything else."""
+    with contextlib.suppress(OSError):
+        if os.name == "nt":
+            # There, even an empty folder is in the way. One that is not stays.
+            with contextlib.suppress(FileNotFoundError):
+                target.rmdir()
+        fresh.rename(target)
+        return True
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        raise ModelError(
+            f"{target} cannot be made or replaced",
+            hint="Unpack into a new folder inside or beside it: -o DIR",
+        )
+    return False
 
 
 def _unpack(

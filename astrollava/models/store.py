@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -344,7 +343,8 @@ def remove(name: str) -> int:
     Returns
     -------
     int
-        The bytes that were freed; content that other files of the cache share stays.
+        The bytes that were freed; content that other files of the cache share stays, and so does
+        what somebody added to the folder of a bundle, or changed there.
 
     Raises
     ------
@@ -355,7 +355,7 @@ def remove(name: str) -> int:
     """
     bundled = _bundled.find(name)
     if bundled is not None:
-        return _remove_folder(bundled[0])
+        return _bundled.discard(*bundled)
     entry = catalog.find(name)
     if entry is not None and entry.repo is None and entry.checkpoint is None:
         raise InvalidRequest(f"{entry.name} comes with astrollava", hint="Nothing was removed")
@@ -386,9 +386,3 @@ def _removable(name: str) -> tuple[str, list[str]] | None:
     asked = parse(name)
     wanted = _cached_pair(HubName(asked.repo, asked.quantization or None, asked.revision), name)
     return (wanted.repo, [f.file for f in wanted.files.values()]) if wanted else None
-
-
-def _remove_folder(folder: Path) -> int:
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    shutil.rmtree(folder)
-    return size

@@ -120,14 +120,144 @@ def test_the_same_content_makes_the_same_bundle(made: Path, pair: Path, tmp_path
     assert use(again, digest=digest.upper()).digest == digest
 
 
-def test_a_newer_bundle_takes_the_place_of_an_older(made: Path, pair: Path, tmp_path: Path) -> None:
+def test_another_bundle_of_that_name_does_not_take_its_place(
+    made: Path, pair: Path, tmp_path: Path
+) -> None:
+    """Who calls a model by its name must go on getting the one he unpacked."""
     first = use(made)
-    assert len(first.cutouts) == 2
+    digest = create(tmp_path / "newer.zip", pair)
+    with pytest.raises(InvalidRequest, match="another bundle") as refused:
+        use(tmp_path / "newer.zip")
+    for said in (digest, first.digest, "models remove galaxy", "-o DIR"):
+        assert said in str(refused.value)
+    assert resolve("galaxy") == first.model
+    assert len(left_behind(first.folder)) == 5
+    store.remove("galaxy")
+    assert not first.folder.exists()
+    assert use(tmp_path / "newer.zip").digest == digest
+
+
+def test_what_the_user_put_beside_a_bundle_stays(made: Path, pair: Path, tmp_path: Path) -> None:
+    """Results written into the folder of a bundle were deleted with it."""
     create(tmp_path / "newer.zip", pair)
-    second = use(tmp_path / "newer.zip")
-    assert second.folder == first.folder
-    assert not (second.folder / "cutouts" / "a.png").exists()
-    assert [path.name for path in second.folder.parent.iterdir()] == ["galaxy"]
+    for folder in (tmp_path / "out", None):
+        unpacked = use(made, folder)
+        own = [unpacked.folder / "thesis.tex", unpacked.folder / "cutouts" / "a.csv"]
+        for path in own:
+            path.write_text("mine")
+        with pytest.raises(InvalidRequest, match="another bundle"):
+            use(tmp_path / "newer.zip", folder)
+        before = {path: path.stat().st_mtime_ns for path in left_behind(unpacked.folder)}
+        assert use(made, folder) == unpacked
+        assert {path: path.stat().st_mtime_ns for path in before} == before
+        unpacked.cutouts[0].write_bytes(b"drawn on")
+        with pytest.raises(InvalidRequest, match=r"a\.png is missing or was changed"):
+            use(made, folder)
+    store.remove("galaxy")
+    assert set(left_behind(unpacked.folder)) == {*own, unpacked.cutouts[0]}
+    with pytest.raises(InvalidRequest, match="holds other things"):
+        use(made)
+    assert set(left_behind(unpacked.folder)) == {*own, unpacked.cutouts[0]}
+
+
+def test_a_folder_with_some_bundle_json_is_not_taken_for_a_bundle(
+    made: Path, tmp_path: Path
+) -> None:
+    """A project of JavaScript may well have a bundle.json, and a thesis beside it."""
+    for number, text in enumerate(("", "{}", '{"astrollava_bundle": 1}', "no json")):
+        folder = tmp_path / f"thesis-{number}"
+        folder.mkdir()
+        (folder / "bundle.json").write_text(text)
+        (folder / "thesis.tex").write_text("years")
+        with pytest.raises(InvalidRequest, match="holds other things"):
+            use(made, folder)
+        assert (folder / "thesis.tex").read_text() == "years"
+        assert (folder / "bundle.json").read_text() == text
+
+
+def test_a_removed_bundle_takes_nothing_through_links(made: Path, tmp_path: Path) -> None:
+    """Cutouts moved elsewhere, with a link in their place, are not the bundle's any more."""
+    unpacked = use(made)
+    (unpacked.folder / "cutouts").rename(tmp_path / "moved")
+    (unpacked.folder / "cutouts").symlink_to(tmp_path / "moved")
+    store.remove("galaxy")
+    assert len(left_behind(tmp_path / "moved")) == 2
+
+
+def test_an_empty_folder_or_a_link_to_one_is_taken(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "scratch")
+    assert use(made, tmp_path / "link").model.text.is_file()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_file_is_not_overwritten(made: Path, pair: Path, tmp_path: Path) -> None:
+    """`bundle create thesis.zip` replaced the thesis."""
+    thesis = tmp_path / "thesis.zip"
+    with zipfile.ZipFile(thesis, "w") as archive:
+        archive.writestr("thesis.tex", "years")
+    old = thesis.read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(InvalidRequest):
+            create(thesis, pair, overwrite=overwrite)
+        assert thesis.read_bytes() == old
+    old = made.read_bytes()
+    with pytest.raises(InvalidRequest, match="there already"):
+        create(made, pair)
+    assert made.read_bytes() == old
+    digest = create(made, pair, overwrite=True)
+    assert use(made).digest == digest
+
+
+HOSTILE = [
+    "hf:ggml-org/gemma-3-4b-it-GGUF:Q4_K_M", "HF:a/b", "hf:a", "../up", "a/b", "a\\b", ".", "..",
+    "~root", "a b", "a;reboot", "$(id)", "a`id`", "a\nNext: evil", "a\n", "\x1b[2J", "-o", "", "é",
+    "x" * 65, " a", "a|b", "a&b", "a*", "'a'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_that_is_more_than_a_name_is_refused(
+    made: Path, pair: Path, tmp_path: Path, name: str, own_cache: Path
+) -> None:
+    """A model called hf:... would be loaded in the place of the hub's, one with ; by a shell."""
+    with pytest.raises(InvalidRequest, match="cannot be called"):
+        create(tmp_path / "new.zip", pair, name=name)
+    rewrite(made, change_manifest("model.name", name))
+    with pytest.raises(InvalidBundle, match="calls its model"):
+        use(made)
+    assert left_behind(own_cache) == []
+
+
+def test_a_folder_of_any_name_makes_a_bundle(pair: Path, tmp_path: Path) -> None:
+    """Who gives no name must not be told that it is a wrong one."""
+    shutil.copytree(pair, tmp_path / "my models (new)")
+    create(tmp_path / "b.zip", tmp_path / "my models (new)")
+    assert use(tmp_path / "b.zip").model.name == "my-models-new"
+
+
+def test_only_images_are_packed(pair: Path, tmp_path: Path) -> None:
+    """A folder of cutouts holds notes and keys, too, which are nobody else's business."""
+    folder = tmp_path / "night"
+    (folder / "raw").mkdir(parents=True)
+    for name in ("a.FITS", "b.fits.gz", "c.jpeg", "d.fits.fz", "notes.txt", "e.tar.gz", "id_rsa"):
+        (folder / name).write_bytes(b"x")
+    (folder / "near.png").symlink_to("c.jpeg")
+    said: list[str] = []
+    create(tmp_path / "b.zip", pair, cutouts=[folder], left_out=said.append)
+    names = {path.name for path in use(tmp_path / "b.zip").cutouts}
+    assert names == {"a.FITS", "b.fits.gz", "c.jpeg", "d.fits.fz", "near.png"}
+    assert "e.tar.gz, id_rsa, notes.txt" in said[0]
+    assert "raw" in said[1]
+    (folder / "raw").rmdir()
+    with pytest.warns(UserWarning, match=r"notes\.txt"):
+        create(tmp_path / "c.zip", pair, cutouts=[folder])
+    with pytest.raises(InvalidRequest, match="no image by its ending"):
+        create(tmp_path / "d.zip", pair, cutouts=[folder / "notes.txt"])
+    (tmp_path / "secret.png").write_bytes(b"key")
+    (folder / "far.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(InvalidRequest, match="leads out of its folder"):
+        create(tmp_path / "d.zip", pair, cutouts=[folder])
 
 
 def test_the_embedded_model_keeps_its_own_name(tmp_path: Path) -> None:
@@ -388,9 +518,9 @@ def test_a_damaged_model_is_not_passed_on(tmp_path: Path, pair: Path) -> None:
 def test_names_that_mean_something_else_are_not_given(pair: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="another name"):
         create(tmp_path / "b.zip", pair, name="gemma-3-4b")
-    create(tmp_path / "b.zip", pair, name="My Galaxy Model")
-    assert use(tmp_path / "b.zip").model.name == "My Galaxy Model"
-    assert resolve("my galaxy model").source == "bundle"
+    create(tmp_path / "b.zip", pair, name="My-Galaxy_Model.1")
+    assert use(tmp_path / "b.zip").model.name == "My-Galaxy_Model.1"
+    assert resolve("my-galaxy_model.1").source == "bundle"
 
 
 @pytest.mark.parametrize(
@@ -419,8 +549,10 @@ def test_no_damage_escapes(made: Path, own_cache: Path, data: st.DataObject) -> 
     raw[at] = data.draw(st.integers(0, 255))
     broken = made.with_name("broken.zip")
     broken.write_bytes(raw)
+    out = own_cache.parent / "out"
+    shutil.rmtree(out, ignore_errors=True)
     try:
-        unpacked = bundle.use(broken, own_cache.parent / "out")
+        unpacked = bundle.use(broken, out)
     except AstrollavaError:
         return
     assert all(found.sound for found in store.verify(unpacked.model))
