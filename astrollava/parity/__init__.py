@@ -6,6 +6,6 @@ Needs torch and transformers (``pip install "astrollava[parity]"``), which nothi
 from __future__ import annotations
 
 from astrollava.parity.compare import compare, default_pictures, parity
-from astrollava.parity.report import ParityReport
+from astrollava.parity.report import Limits, ParityReport
 
-__all__ = ["ParityReport", "compare", "default_pictures", "parity"]
+__all__ = ["Limits", "ParityReport", "compare", "default_pictures", "parity"]

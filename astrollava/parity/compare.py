@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astrollava.errors import EngineUnavailable, InvalidRequest, TemplateError
-from astrollava.parity.report import ParityReport
+from astrollava.parity.report import Limits, ParityReport
 
 if TYPE_CHECKING:
     from astrollava.engine import Engine
+    from astrollava.models.checkpoint import Checkpoint
+    from astrollava.models.gguf import GGUFHeader
     from astrollava.parity.reference import TorchReference
 
 __all__ = ["check_pictures", "compare", "default_pictures", "parity"]
+
+#: The key under which the converter writes the hashes of the checkpoint's files, into both files.
+_HASHES: Final = "astrollava.checkpoint.sha256"
 
 _Rgb = NDArray[np.uint8]
 
@@ -32,6 +37,7 @@ def parity(
     threads: int | None = None,
     base: str | Path | None = None,
     vision_tower: str | Path | None = None,
+    limits: Limits | None = None,
 ) -> ParityReport:
     """Compare a pair of GGUF files with the checkpoint it was made of.
 
@@ -52,6 +58,8 @@ def parity(
         Of llama.cpp; the engine's choice by default.
     base, vision_tower : path-like, optional
         As for `astrollava.models.checkpoint.open_checkpoint`.
+    limits : Limits, optional
+        What the verdict, `ParityReport.is_same`, goes by.
 
     Returns
     -------
@@ -74,7 +82,8 @@ def parity(
 
     right = faithful(models.resolve(pair))
     files = right.files
-    gguf.check_pair(gguf.read_header(files.text), gguf.read_header(files.mmproj))
+    headers = gguf.read_header(files.text), gguf.read_header(files.mmproj)
+    gguf.check_pair(*headers)
     opened = open_checkpoint(checkpoint, base=base, vision_tower=vision_tower)
     try:
         from astrollava.parity.loading import load_reference
@@ -103,7 +112,27 @@ def parity(
             question=question,
             max_tokens=max_tokens,
         )
-    return dataclasses.replace(report, repaired=right.repaired)
+    return dataclasses.replace(
+        report,
+        repaired=right.repaired,
+        made_of_it=_made_of(opened, headers),
+        limits=limits or Limits(),
+    )
+
+
+def _made_of(checkpoint: Checkpoint, headers: Iterable[GGUFHeader]) -> bool | None:
+    """Say whether a pair names the hashes of this checkpoint's files, None where it names none."""
+    from astrollava.models import store
+
+    named = [
+        set(hashes)
+        for header in headers
+        if isinstance(hashes := header.metadata.get(_HASHES), tuple)
+    ]
+    if not named:
+        return None
+    here = {store.sha256(path) for path in checkpoint.files}
+    return all(hashes == here for hashes in named)
 
 
 def compare(

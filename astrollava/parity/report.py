@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ParityReport"]
+from astrollava.errors import InvalidRequest
+
+__all__ = ["Limits", "ParityReport"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How near a pair must be to be called the same; the defaults are for f32 and f16.
+
+    Attributes
+    ----------
+    cosine : float
+        The cosine every patch must exceed, in [-1, 1).
+    logits : float
+        What the relative error of the logits must stay below.
+    gap : float
+        Texts may part where torch's two best tokens are nearer than this (nats).
+
+    Raises
+    ------
+    InvalidRequest
+        A limit is out of range.
+    """
+
+    cosine: float = 0.999
+    logits: float = 0.02
+    gap: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not -1.0 <= self.cosine < 1.0:
+            raise InvalidRequest(
+                f"the least cosine is {self.cosine}", expected="a number from -1 to below 1"
+            )
+        for name, value in (("error of the logits", self.logits), ("gap", self.gap)):
+            if not value > 0.0:
+                raise InvalidRequest(f"the largest {name} is {value}", expected="more than 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +74,12 @@ class ParityReport:
         Torch's and llama.cpp's texts where they differ.
     repaired : tuple of str
         What was wrong with the projector file and repaired for the comparison.
+    made_of_it : bool or None
+        Whether the pair says that it was made of this checkpoint's files, by their hashes; None
+        where it does not say. Weights saved anew have other hashes: it is told, and decides
+        nothing.
+    limits : Limits
+        What `is_same` judges by.
     """
 
     cosine: NDArray[np.float64] = field(repr=False)
@@ -50,6 +91,26 @@ class ParityReport:
     gap: float
     differing: tuple[tuple[str, str], ...] = field(repr=False)
     repaired: tuple[str, ...] = ()
+    made_of_it: bool | None = None
+    limits: Limits = Limits()
+
+    @property
+    def is_same(self) -> bool:
+        """The verdict: whether the pair says what the model says, within `limits`."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What is beyond `limits`, in words."""
+        found = []
+        # Written so that NaN fails.
+        if not self.cosine_min > self.limits.cosine:
+            found.append(f"a patch has cosine {self.cosine_min:.4g}, not {self.limits.cosine:g}")
+        if not self.logits < self.limits.logits:
+            found.append(f"the logits are {self.logits:.2g} off, not {self.limits.logits:g}")
+        if not self.same_text and not self.gap < self.limits.gap:
+            found.append(f"texts part at a gap of {self.gap:.2g} nats, not {self.limits.gap:g}")
+        return tuple(found)
 
     @property
     def images(self) -> int:
@@ -79,6 +140,10 @@ class ParityReport:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return {
+            "same": self.is_same,
+            "failures": list(self.failures),
+            "limits": asdict(self.limits),
+            "made_of_it": self.made_of_it,
             "images": self.images,
             "cosine": {
                 "min": self.cosine_min,
@@ -115,6 +180,10 @@ class ParityReport:
             rows.append(("torch's two best tokens where texts part", f"{self.gap:.2g} nats apart"))
         if self.repaired:
             rows.append(("repaired in the projector file", ", ".join(self.repaired)))
+        if self.made_of_it is False:
+            rows.append(("made of", "another checkpoint, by the hashes in the pair"))
+        rows.append(("verdict", "the same" if self.is_same else "not the same"))
+        rows += [("", problem) for problem in self.failures]
         return rows
 
     def __str__(self) -> str:

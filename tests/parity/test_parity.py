@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -21,7 +23,7 @@ from astrollava.cli.models.parity import parity as command  # noqa: E402
 from astrollava.errors import EngineUnavailable, InvalidRequest  # noqa: E402
 from astrollava.models.checkpoint import open_checkpoint  # noqa: E402
 from astrollava.models.convert import convert  # noqa: E402
-from astrollava.parity import ParityReport, parity  # noqa: E402
+from astrollava.parity import Limits, ParityReport, parity  # noqa: E402
 from astrollava.parity.reference import ReferenceAnswer  # noqa: E402
 
 
@@ -170,8 +172,60 @@ def test_the_command_writes_a_table_and_json(
     assert report["cosine"]["median"] >= report["cosine"]["min"]
     assert report["logits"] < 0.01
     assert report["same_text"] is True
+    assert report["same"] is True
+    assert report["made_of_it"] is True
     command(checkpoint, str(pair), threads=1, max_tokens=4)
-    assert "same greedy text" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "same greedy text" in told
+    assert re.search(r"^verdict +the same *$", told, re.MULTILINE)
+
+
+def test_another_model_gets_a_verdict_and_an_exit_code(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script that checks its conversion took a wholly different pair for the model."""
+    other = llava_checkpoints.save(llava_checkpoints.model(seed=9), tmp_path / "other")
+    with pytest.raises(typer.Exit) as stopped:
+        command(other, str(made[1]), threads=1, max_tokens=4)
+    assert stopped.value.exit_code == 1
+    told = capsys.readouterr().out
+    assert re.search(r"^verdict +not the same *$", told, re.MULTILINE)
+    assert "another checkpoint" in told
+    with pytest.raises(typer.Exit):
+        command(other, str(made[1]), threads=1, max_tokens=4, as_json=True)
+    report = json.loads(capsys.readouterr().out)
+    assert report["same"] is False
+    assert report["made_of_it"] is False
+    assert len(report["failures"]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("given", "limits", "same"),
+    [
+        ({}, {}, True),
+        ({"cosine": [[0.98, 1.0]]}, {}, False),
+        ({"cosine": [[0.98, 1.0]]}, {"cosine": 0.97}, True),
+        ({"cosine": [[0.1, 1.0]], "lost": (0,)}, {}, True),
+        ({"cosine": [[float("nan"), 1.0]]}, {}, False),
+        ({"logits": 0.05}, {}, False),
+        ({"logits": 0.05}, {"logits": 0.1}, True),
+        ({"logits": float("nan")}, {"logits": 0.1}, False),
+        ({"same": (False,), "gap": 0.15}, {}, True),
+        ({"same": (False,), "gap": 0.3}, {}, False),
+        ({"same": (False,), "gap": 0.3}, {"gap": 0.4}, True),
+    ],
+)
+def test_the_verdict_goes_by_its_limits(
+    given: dict[str, Any], limits: dict[str, float], same: bool
+) -> None:
+    values = {"cosine": [[0.9999, 1.0]], "logits": 0.01, "limits": Limits(**limits), **given}
+    assert report_of(**values).is_same is same
+
+
+@pytest.mark.parametrize("limits", [{"cosine": 1.0}, {"logits": 0.0}, {"gap": float("nan")}])
+def test_limits_nothing_can_keep_are_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(InvalidRequest):
+        Limits(**limits)
 
 
 def test_without_torch_it_says_what_to_install(
