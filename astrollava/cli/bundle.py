@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from astrollava.cli._failures import guarded
 from astrollava.cli._options import Json, Mmproj, Model
 from astrollava.cli._sources import write_json
-from astrollava.cli._terminal import say
+from astrollava.cli._terminal import clean_line, say
 from astrollava.cli.models._words import progress_bars
 from astrollava.errors import InvalidRequest
 
+if TYPE_CHECKING:
+    from astrollava.bundle import Bundle
+
 __all__ = ["app", "create", "use"]
 
-#: Settings that the command line has options for; the others are for `Bundle.describer`.
+#: Settings that ``astrollava describe`` has options for; the others are for Python.
 _FLAGS: Final = {
+    "prompt": "--prompt",
     "n_gpu_layers": "--gpu-layers",
     "threads": "--threads",
     "bands": "--bands",
@@ -51,8 +58,11 @@ def create(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option to use there: n_ctx=4096."),
+        typer.Option("--set", metavar="KEY=VALUE", help="An option to use there: max_tokens=80."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", metavar="", help="Replace an earlier bundle.")
+    ] = False,
 ) -> None:
     """Write a model, with cutouts and settings, into one file.
 
@@ -69,9 +79,16 @@ def create(
             name=name,
             cutouts=cutouts or (),
             settings=dict(map(_setting, settings or ())),
+            overwrite=force,
             progress=progress,
+            left_out=_note,
         )
-    say(f"{digest}  {path}")
+    # Not as sha256sum writes it: it is the digest of what is inside, not of the file.
+    say(f"digest {digest}")
+
+
+def _note(sentence: str) -> None:
+    sys.stderr.write(f"note   {clean_line(sentence)}\n")
 
 
 def _setting(words: str) -> tuple[str, Any]:
@@ -116,11 +133,27 @@ def use(
         return
     say(f"{bundle.model.name} is in {bundle.folder}")
     if bundle.settings:
-        say("with " + ", ".join(f"{name}={value}" for name, value in bundle.settings.items()))
-    called = bundle.model.name if folder is None else str(bundle.model.text.parent)
-    options = [f"{_FLAGS[n]} {value}" for n, value in bundle.settings.items() if n in _FLAGS]
-    images = str(bundle.folder / "cutouts" / "*") if bundle.cutouts else "cutout.fits"
-    say(" ".join(["Next: astrollava describe --model", called, *options, images]))
+        # As in JSON: what a manifest says stays on this line.
+        kept = (f"{name}={json.dumps(value)}" for name, value in bundle.settings.items())
+        say("with " + ", ".join(kept))
+    shown = {n: str(v) for n, v in bundle.settings.items() if n in _FLAGS and str(v).isprintable()}
+    others = [name for name in bundle.settings if name not in shown]
+    if others:
+        say(f"only in Python (bundle.use, then Bundle.describer and .options): {', '.join(others)}")
+    say("Next: " + _next(bundle, shown, by_name=folder is None))
+
+
+def _next(bundle: Bundle, settings: dict[str, str], *, by_name: bool) -> str:
+    # "./" in front: a folder may be called as a model of the catalogue is, or begin with a dash.
+    folder = os.path.join(os.curdir, bundle.folder)
+    called = bundle.model.name if by_name else folder
+    command = ["astrollava", "describe", "--model", called]
+    for name, value in settings.items():
+        command += [_FLAGS[name], value]
+    if not bundle.cutouts:
+        return shlex.join([*command, "cutout.fits"])
+    # The star is for the shell and must not be quoted.
+    return shlex.join([*command, os.path.join(folder, "cutouts")]) + "/*"
 
 
 app.command("create")(guarded(create))

@@ -9,6 +9,7 @@ from typing import Final
 
 from astrollava.errors import ModelNotFound
 
+from . import _bundled
 from ._header import read_header
 from .catalog import ModelFiles, near_names
 
@@ -31,6 +32,8 @@ def from_path(path: Path, mmproj: str | os.PathLike[str] | None) -> ModelFiles |
 
 def _from_folder(folder: Path, mmproj: str | os.PathLike[str] | None) -> ModelFiles:
     texts = [f for f in _models(folder) if not _looks_like_mmproj(f)]
+    if not texts and mmproj is None and (bundled := _bundled.at(folder)) is not None:
+        return _of_bundle(bundled.model(folder), folder)
     if len(texts) != 1:
         raise ModelNotFound(
             f"{_named(folder)} holds {_listing(texts, 'language models')}",
@@ -38,6 +41,16 @@ def _from_folder(folder: Path, mmproj: str | os.PathLike[str] | None) -> ModelFi
             hint="Give the path of the .gguf file itself" if texts else "",
         )
     return _from_file(texts[0], mmproj, name=folder.resolve().name)
+
+
+def _of_bundle(files: ModelFiles, folder: Path) -> ModelFiles:
+    for file in (files.text, files.mmproj):
+        if not file.is_file():
+            raise ModelNotFound(
+                f"the bundle in {_named(folder)} lacks its {file.relative_to(folder)}",
+                hint="Unpack it again, into a new folder: astrollava bundle use BUNDLE -o DIR",
+            )
+    return files
 
 
 def _from_file(

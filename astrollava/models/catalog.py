@@ -237,14 +237,19 @@ def get(name: str) -> Entry:
 
 
 def near_names(name: str) -> list[str]:
-    """Return up to three names of the catalogue that look like another, the nearest first.
+    """Return up to three names that look like another, the nearest first.
+
+    They are those of the catalogue and of the models that came on bundles.
 
     Parameters
     ----------
     name : str
         What somebody wrote.
     """
+    from . import _bundled
+
     known = [entry.name for entry in entries()]
+    known += [manifest.name for _, manifest in _bundled.installed()]
     asked = name.strip().lower()
     near = get_close_matches(asked, known, n=3, cutoff=0.6)
     # "llava" or "qwen" is a family for people, and too short to look like any of its names.

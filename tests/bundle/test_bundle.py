@@ -281,6 +281,11 @@ def test_cutouts_of_one_name_stay_two(pair: Path, tmp_path: Path) -> None:
 def test_a_folder_of_ones_own(made: Path, tmp_path: Path) -> None:
     unpacked = use(made, tmp_path / "node")
     assert resolve(unpacked.folder / "model").text == unpacked.model.text
+    assert resolve(str(unpacked.folder)) == unpacked.model, "what -o was given is the model's path"
+    hidden = unpacked.model.mmproj.rename(tmp_path / "hidden")
+    with pytest.raises(ModelNotFound, match="lacks its model"):
+        resolve(unpacked.folder)
+    hidden.rename(unpacked.model.mmproj)
     assert use(made, tmp_path / "node").folder == tmp_path / "node"
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("do not delete me")

