@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from pathlib import Path
 from typing import Final
 
 from astrollava.engine import quantize as llama
-from astrollava.errors import InvalidRequest
+from astrollava.errors import InvalidCheckpoint, InvalidRequest, TemplateError
 from astrollava.models import ModelFiles
 from astrollava.models import convert as direct
 from astrollava.models.checkpoint import Checkpoint, open_checkpoint
 from astrollava.quantize import Progress, quantize
 
 __all__ = ["convert"]
+
+_log = logging.getLogger("astrollava")
 
 _RULES: Final = ("pad", "crop", "stretch")
 _WHOLE: Final = ("f32", "f16", "bf16")
@@ -77,7 +80,7 @@ def convert(
     InvalidRequest
         An unknown type or rule, or an `out` that is not empty.
     InvalidCheckpoint
-        The checkpoint is damaged, incomplete or hostile.
+        The checkpoint is damaged, incomplete or hostile, or its chat template cannot be used.
     UnsupportedModel
         A part of it has no equal in llama.cpp.
     NotEnoughSpace, ModelError
@@ -90,8 +93,16 @@ def convert(
     target = Path(out).expanduser()
     opened = open_checkpoint(Path(checkpoint), base=_path(base), vision_tower=_path(vision_tower))
     if render_rule is not None:
-        rendering = dataclasses.replace(opened.rendering, rule=render_rule)
+        rendering = dataclasses.replace(opened.rendering, rule=render_rule, assumed=False)
         opened = dataclasses.replace(opened, rendering=rendering)
+    _check_template(opened)
+    if opened.rendering.assumed:
+        _log.warning(
+            "the checkpoint has no processor_config.json or preprocessor_config.json: pictures are"
+            " rendered by the rule %s on %s, which is assumed; --render-rule sets another",
+            opened.rendering.rule,
+            opened.rendering.background,
+        )
     if {kind, mmproj_kind} <= {*direct.QUANTIZATIONS}:
         return direct.convert(
             opened,
@@ -103,6 +114,33 @@ def convert(
             progress=progress,
         )
     return _through_llama(opened, target, kind, mmproj_kind, name, licence, threads, progress)
+
+
+def _check_template(checkpoint: Checkpoint) -> None:
+    """Refuse a chat template the engine could not use; tell of one that is assumed."""
+    # It brings jinja2, and only here.
+    from astrollava.engine.template import ChatTemplate
+
+    own = direct.own_template(checkpoint.tokenizer_folder)
+    if own is None:
+        source = direct.chat_template(checkpoint.tokenizer_folder, checkpoint.config)
+        name = "LLaVA's v1"
+        if source == direct.TEMPLATES["llava_llama_2"]:
+            name = "LLaVA's for Llama 2"
+        elif source is None and checkpoint.language.architecture != "llama":
+            _log.warning("the checkpoint has no chat template: ask with prompts of your own")
+            return
+        _log.warning("the checkpoint has no chat template: %s is assumed", name)
+        return
+    try:
+        ChatTemplate(own, marker="<__media__>", bos="<s>", eos="</s>")
+    except TemplateError as error:
+        raise InvalidCheckpoint(
+            f"the checkpoint's chat template cannot be used: {error.problem}",
+            expected="a Jinja2 template that writes the image and the text of a message",
+            hint="Put a sound chat_template.jinja into "
+            f"{checkpoint.tokenizer_folder}, which is taken first",
+        ) from error
 
 
 def _through_llama(

@@ -28,7 +28,8 @@ def sheet(files: ModelFiles) -> dict[str, Any]:
         JSON-able: ``name``, ``licence``, ``source``, ``architecture``, ``quantization``,
         ``parameters``, ``context``, ``template``, ``tower``, ``projector``,
         ``projector_quantization``, ``image_tokens``, ``render``, ``calibrated``,
-        ``files`` (role -> name, path, bytes, SHA-256), ``defects`` (what is wrong with the projector file for the llama.cpp that is installed, each with
+        ``files`` (role -> name, path, bytes, SHA-256), ``defects``
+        (what is wrong with the projector file for the llama.cpp that is installed, each with
         ``repaired``: a copy without it is what `Describer` loads), and ``checked`` (``"in full"``
         where every tensor is checked before llama.cpp sees the files, else ``"in general"``).
 

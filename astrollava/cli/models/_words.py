@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 
-__all__ = ["progress_bars", "size_words"]
+__all__ = ["progress_bars", "size_words", "warnings_shown"]
 
 
 def size_words(count: int | None) -> str:
@@ -61,3 +62,30 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
     with bars:
         yield show
+
+
+class _Shown(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a warning as errors are written: not wrapped, without control characters."""
+        from rich.text import Text
+
+        from astrollava.cli._console import err
+        from astrollava.cli._terminal import clean_line
+
+        words = Text("warning  ").append(clean_line(record.getMessage()))
+        err().print(words, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def warnings_shown() -> Iterator[None]:
+    """Write the log's warnings to standard error; ``--debug`` shows the log by itself."""
+    logger = logging.getLogger("astrollava")
+    if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+        yield
+        return
+    handler = _Shown(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

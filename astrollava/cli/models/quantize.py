@@ -10,7 +10,7 @@ import typer
 from astrollava.cli._options import Mmproj, Threads
 from astrollava.cli._terminal import say
 from astrollava.cli.models._signals import ending_in_order
-from astrollava.cli.models._words import progress_bars
+from astrollava.cli.models._words import progress_bars, warnings_shown
 
 __all__ = ["quantize"]
 
@@ -53,7 +53,7 @@ def quantize(
     """
     from astrollava.quantize import quantize
 
-    with ending_in_order(), progress_bars() as progress:
+    with ending_in_order(), warnings_shown(), progress_bars() as progress:
         made = quantize(
             pair,
             kind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._language import Language, Rope
+from ._names import stored_name
 from ._open import Checkpoint, open_checkpoint
 from ._rendering import Rendering
 from ._tensor import StoredTensor, Tensor, as_float32, numpy_type
@@ -20,4 +21,5 @@ __all__ = [
     "as_float32",
     "numpy_type",
     "open_checkpoint",
+    "stored_name",
 ]

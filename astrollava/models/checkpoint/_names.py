@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["canonical"]
+__all__ = ["canonical", "stored_name"]
 
 _PROJECTOR: Final = {"linear_1": "0", "linear_2": "2"}
 #: Computed anew by everybody: positions in order, the frequencies of the rotary embedding.
@@ -57,6 +58,41 @@ def canonical(name: str) -> str | None:
     if rest.startswith(("embed_tokens.", "layers.", "norm.", "lm_head.")):
         return "language." + rest
     return "other." + rest
+
+
+def stored_name(name: str, present: Mapping[str, str]) -> str:
+    """Return what a file would call a weight that is missing, by those that are there.
+
+    Parameters
+    ----------
+    name : str
+        As `canonical` returns it.
+    present : mapping
+        The same of the weights that are there -> their names in the files.
+
+    Examples
+    --------
+    >>> present = {"language.norm.weight": "language_model.model.norm.weight"}
+    >>> stored_name("language.layers.0.mlp.up_proj.weight", present)
+    'language_model.model.layers.0.mlp.up_proj.weight'
+    """
+    part, _, rest = name.partition(".")
+    for known, stored in present.items():
+        if not known.startswith(f"{part}."):
+            continue
+        inside = known.removeprefix(f"{part}.")
+        if part == "projector" and ".linear_" in stored:
+            number, _, kind = rest.partition(".")
+            layer = {ours: theirs for theirs, ours in _PROJECTOR.items()}.get(number, number)
+            return f"{stored[: stored.index('.linear_')]}.{layer}.{kind}"
+        head = "lm_head." in name or "lm_head." in known
+        if stored.endswith(inside) and not head:
+            return stored.removesuffix(inside) + rest
+        if stored.endswith(inside) and "lm_head." in name:
+            # Outside the inner model: "language_model.lm_head" or "lm_head".
+            outer = stored.removesuffix(inside)
+            return ("language_model." if outer.endswith("language_model.model.") else "") + rest
+    return rest
 
 
 def _without(name: str, prefixes: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from astrollava.errors import InvalidCheckpoint, ModelNotFound
 
-__all__ = ["cached_name", "find_folder", "hub_name"]
+__all__ = ["cached_name", "existing", "find_folder", "hub_name"]
 
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
@@ -24,6 +24,21 @@ def cached_name(folder: Path) -> str:
     parts = folder.absolute().parts
     named = parts[-3] if len(parts) > 2 and parts[-2] == "snapshots" else ""
     return hub_name(named.removeprefix("models--").replace("--", "/", 1))
+
+
+def existing(folder: Path, expected: str) -> Path:
+    """Return a folder that must be there.
+
+    Raises
+    ------
+    ModelNotFound
+        There is none, or it is a file.
+    """
+    if folder.is_file():
+        raise ModelNotFound(f"{folder} is a file", expected=expected, hint=f"Give {folder.parent}")
+    if not folder.is_dir():
+        raise ModelNotFound(f"there is no folder {folder}", expected=expected)
+    return folder
 
 
 def find_folder(
@@ -54,9 +69,7 @@ def find_folder(
         There is none.
     """
     if given is not None:
-        if not given.is_dir():
-            raise ModelNotFound(f"there is no folder {given}", expected=f"the {what}")
-        return given
+        return existing(given, f"the folder of the {what}")
     name = re.split(r"[/\\]", reference.rstrip("/\\"))[-1]
     if re.fullmatch(r"\w[\w.-]{0,95}", name, re.ASCII):
         for near in (folder / name, folder.resolve().parent / name):

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from astrollava.errors import ModelNotFound, UnsupportedModel
+from astrollava.errors import UnsupportedModel
 
+from ._json import Settings
 from ._language import Language
 from ._layouts import from_original, from_transformers, layout_of
-from ._near import cached_name, hub_name
+from ._near import cached_name, existing, hub_name
 from ._readme import read_licence
 from ._rendering import Rendering
 from ._sources import Sources
@@ -102,9 +103,7 @@ def open_checkpoint(
     UnsupportedModel
         A part of it has no equal in llama.cpp.
     """
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        raise ModelNotFound(f"there is no folder {path}", expected="the folder of a checkpoint")
+    path = existing(Path(folder).expanduser(), "the folder of a checkpoint")
     sources = Sources(
         path,
         None if base is None else Path(base).expanduser(),
@@ -121,6 +120,9 @@ def open_checkpoint(
     read = from_transformers if layout == "hf-llava" else from_original
     parts = read(config, sources)
     tokenizer_folder = sources.tokenizer_folder()
+    # With the vision tower's: an adapter may change that, too.
+    tensors = sources.merged()
+    _check_tokens(config, layout, tensors)
     return Checkpoint(
         folder=path,
         layout=layout,
@@ -129,11 +131,24 @@ def open_checkpoint(
         tower=parts.tower,
         feature_layer=parts.feature_layer,
         rendering=parts.rendering,
-        # Here, with the vision tower: an adapter may change that, too.
-        tensors=sources.merged(),
+        tensors=tensors,
         files=tuple(dict.fromkeys(sources.files)),
         tokenizer_folder=tokenizer_folder,
         source=cached_name(path) or path.resolve().name,
         stated_name=hub_name(config.text("_name_or_path", 4096)),
         licence=read_licence(path),
     )
+
+
+def _check_tokens(config: Settings, layout: str, tensors: Mapping[str, Tensor]) -> None:
+    """Hold the numbers of tokens against the rows of the embedding matrix."""
+    embeddings = tensors.get("language.embed_tokens.weight")
+    if embeddings is None or not embeddings.shape:
+        return
+    rows = embeddings.shape[0]
+    text = config.part("text_config") if layout == "hf-llava" else config
+    if text.get("vocab_size") not in (None, rows):
+        raise text.fail("vocab_size", f"{rows}, the rows of {embeddings.name}")
+    for key in ("image_token_index", "image_token_id"):
+        if layout == "hf-llava" and config.get(key) is not None:
+            config.integer(key, 0, rows - 1)

@@ -28,12 +28,15 @@ class Rendering:
         Colour of the padding, 0-255.
     mean, std : tuple of float
         Normalisation per channel of values in [0, 1].
+    assumed : bool
+        True where the checkpoint says nothing and the usual was taken.
     """
 
     rule: str
     background: tuple[int, int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    assumed: bool = False
 
 
 def read_rendering(values: Mapping[str, Any], where: str, kind: str) -> Rendering:
@@ -66,7 +69,7 @@ def read_rendering(values: Mapping[str, Any], where: str, kind: str) -> Renderin
         rule = "crop"
     else:
         rule = "pad" if clip and not values else "stretch"
-    return Rendering(rule, background(mean), mean, std)
+    return Rendering(rule, background(mean), mean, std, assumed=not values)
 
 
 def background(mean: tuple[float, float, float]) -> tuple[int, int, int]:

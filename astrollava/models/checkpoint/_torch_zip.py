@@ -9,7 +9,7 @@ import math
 import struct
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from astrollava.errors import InvalidCheckpoint
 
@@ -22,7 +22,11 @@ __all__ = ["read_torch"]
 _LONGEST: Final = 64 << 20
 _LOCAL: Final = struct.Struct("<4s22xHH")
 
-_SAFE: Final = "Save it again with safetensors: model.save_pretrained(..., safe_serialization=True)"
+#: Not "load it with torch and save it": that would run what is refused here.
+_SAFE: Final = (
+    "Ask whoever made it for safetensors (save_pretrained writes them); loading a pickle elsewhere "
+    "can run what it holds"
+)
 
 
 def read_torch(path: Path) -> dict[str, StoredTensor]:
@@ -74,6 +78,12 @@ class _Archive:
             raise _wrong(self._path, f"holds a pickle that is not read: {error}", _SAFE) from None
         if not isinstance(state, dict):
             raise _wrong(self._path, "holds no dictionary of tensors")
+        if nested := _nested(state):
+            raise _wrong(
+                self._path,
+                f"holds its tensors in a dictionary inside, under {nested!r:.60}",
+                "It is what a training program saved: let the program export the model alone",
+            )
         return {
             name: self._tensor(folder, name, value)
             for name, value in state.items()
@@ -118,6 +128,16 @@ class _Archive:
         if signature != b"PK\x03\x04" or begin + entry.file_size > self._size:
             raise _wrong(self._path, f"the entry {name!r:.80} lies beyond the file")
         return begin, entry.file_size
+
+
+def _nested(state: dict[Any, Any]) -> str:
+    """Return under which key all tensors lie, empty where some lie at the top."""
+    if any(isinstance(value, Rebuilt) for value in state.values()):
+        return ""
+    for key, value in state.items():
+        if isinstance(value, dict) and any(isinstance(v, Rebuilt) for v in value.values()):
+            return str(key)
+    return ""
 
 
 def _directory_size(file: BinaryIO, size: int) -> int:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from ._convert import convert, write_pair
 from ._staging import ask_for_space, check_free, room, staged
 from ._storage import QUANTIZATIONS
+from .chat import TEMPLATES, chat_template, own_template
 
 __all__ = [
     "QUANTIZATIONS",
+    "TEMPLATES",
     "ask_for_space",
+    "chat_template",
     "check_free",
     "convert",
+    "own_template",
     "room",
     "staged",
     "write_pair",

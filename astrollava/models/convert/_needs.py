@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, overload
 
 from astrollava.errors import InvalidCheckpoint, UnsupportedModel
-from astrollava.models.checkpoint import Tensor
+from astrollava.models.checkpoint import Tensor, stored_name
 
 __all__ = ["Needs"]
 
@@ -24,8 +24,9 @@ class Needs:
         """Return a weight that must be there."""
         tensor = self._tensors.get(name)
         if tensor is None:
+            present = {ours: weight.name for ours, weight in self._tensors.items()}
             raise InvalidCheckpoint(
-                f"the checkpoint lacks the weight {name}",
+                f"the checkpoint lacks the weight {stored_name(name, present)}",
                 hint="Its files may be incomplete, or its configuration that of another model",
             )
         return tensor
@@ -43,12 +44,12 @@ class Needs:
         tensor = self.tensor(name)
         if tensor.shape != shape:
             raise InvalidCheckpoint(
-                f"the weight {name} ({tensor.name}) has the shape {tensor.shape}",
+                f"the weight {tensor.name} has the shape {tensor.shape}",
                 expected=f"{shape} by the configuration",
             )
         if tensor.kind not in _READABLE:
             raise UnsupportedModel(
-                f"the weight {name} is stored as {tensor.kind}",
+                f"the weight {tensor.name} is stored as {tensor.kind}",
                 expected=", ".join(_READABLE),
                 hint="Convert the checkpoint that was not quantized",
             )
@@ -61,5 +62,5 @@ class Needs:
             del self._left[name]
 
     def rest(self, prefix: str) -> list[str]:
-        """Return the names that nobody took."""
-        return [name for name in self._left if name.startswith(prefix)]
+        """Return what the files call those that nobody took."""
+        return [self._tensors[name].name for name in self._left if name.startswith(prefix)]

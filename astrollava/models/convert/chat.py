@@ -11,7 +11,7 @@ from astrollava.errors import InvalidCheckpoint
 
 from ._tokenizer_files import TokenizerFolder
 
-__all__ = ["TEMPLATES", "chat_template"]
+__all__ = ["TEMPLATES", "chat_template", "own_template"]
 
 #: Characters of a template; what the engine takes at most. Long published ones have some 20,000.
 _LONGEST: Final = 200_000
@@ -86,19 +86,24 @@ def chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:
     InvalidCheckpoint
         The template is no text or too long. Whether it compiles is not looked at.
     """
-    files = TokenizerFolder(folder)
-    own = _own(files)
+    own = own_template(folder)
     if own is not None:
-        if len(own) > _LONGEST:
-            raise InvalidCheckpoint(
-                f"the chat template in {folder} has {len(own)} characters",
-                expected=f"at most {_LONGEST}",
-            )
         return own
     if not _is_original_llama(config):
         return None
     name = f"{config.get('_name_or_path')} {folder.resolve().name}".lower().replace("_", "-")
     return TEMPLATES["llava_llama_2" if "llama-2" in name else "v1"]
+
+
+def own_template(folder: Path) -> str | None:
+    """Return the chat template that a folder holds, None where it holds none."""
+    own = _own(TokenizerFolder(folder))
+    if own is not None and len(own) > _LONGEST:
+        raise InvalidCheckpoint(
+            f"the chat template in {folder} has {len(own)} characters",
+            expected=f"at most {_LONGEST}",
+        )
+    return own
 
 
 def _own(files: TokenizerFolder) -> str | None:

@@ -103,7 +103,7 @@ def test_a_configuration_that_says_little_is_filled_as_transformers_does(tmp_pat
     silent = {
         "text_config": {
             "model_type": "llama", "max_position_embeddings": 4096, "rms_norm_eps": 1e-05,
-            "vocab_size": 32064,
+            "vocab_size": PLAIN.vocabulary,
         },
     }  # fmt: skip
     found = open_checkpoint(PLAIN.save(tmp_path / "hf", config=silent)).language

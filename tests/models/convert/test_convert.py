@@ -119,9 +119,17 @@ LAYER = "language_model.model.layers.0."
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"without": f"{LAYER}mlp.up_proj.weight"}, InvalidCheckpoint, "lacks the weight"),
+        (
+            {"without": f"{LAYER}mlp.up_proj.weight"},
+            InvalidCheckpoint,
+            f"lacks the weight {LAYER}mlp.up",
+        ),
         ({"without": "language_model.lm_head.weight"}, InvalidCheckpoint, "lm_head"),
-        ({"without": "multi_modal_projector.linear_2.bias"}, InvalidCheckpoint, "projector.2.bias"),
+        (
+            {"without": "multi_modal_projector.linear_2.bias"},
+            InvalidCheckpoint,
+            "multi_modal_projector.linear_2.bias",
+        ),
         (
             {"changed": {f"{LAYER}self_attn.q_proj.weight": np.ones((32, 16))}},
             InvalidCheckpoint,
