@@ -332,7 +332,7 @@ def expected(files: ModelFiles, role: str) -> tuple[str | None, str]:
 
 
 def remove(name: str) -> int:
-    """Remove the files of a model from this machine.
+    """Remove the files of a model from this machine, and the copies made of its projector.
 
     Parameters
     ----------
@@ -355,7 +355,9 @@ def remove(name: str) -> int:
     """
     bundled = _bundled.find(name)
     if bundled is not None:
-        return _bundled.discard(*bundled)
+        manifest = bundled[1]
+        copies = _remove_copies({manifest.files[manifest.mmproj][1]})
+        return copies + _bundled.discard(*bundled)
     entry = catalog.find(name)
     if entry is not None and entry.repo is None and entry.checkpoint is None:
         raise InvalidRequest(f"{entry.name} comes with astrollava", hint="Nothing was removed")
@@ -366,7 +368,20 @@ def remove(name: str) -> int:
         raise ModelNotFound(f"{name} is not on this machine", hint="Nothing was removed")
     repo, names = files
     cache = RepositoryCache(repo)
-    return sum(cache.discard(file) for file in names)
+    here = [path for name in names for path in (cache.folder / "snapshots").glob(f"*/{name}")]
+    contents = {path: cache.content(path) or "" for path in here if path.is_file()}
+    # The hub names large files by their SHA-256.
+    copies = _remove_copies(
+        {name if len(name) == 64 else sha256(path) for path, name in contents.items()}
+    )
+    return copies + sum(cache.discard(file) for file in names)
+
+
+def _remove_copies(digests: set[str]) -> int:
+    # Here, because `repair` stands on this module.
+    from . import repair
+
+    return sum(repair.discard(digest) for digest in digests)
 
 
 def _removable(name: str) -> tuple[str, list[str]] | None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from astrollava import bundle
+from astrollava._cache import cache_folder
 from astrollava.bundle import create, use
 from astrollava.errors import (
     AstrollavaError,
@@ -107,7 +108,13 @@ def test_the_model_works_by_its_name_without_a_network(
     with unpacked.describer(threads=1) as describer:
         text = describer.describe(unpacked.cutouts[0], max_tokens=4, **unpacked.options).text
     assert isinstance(text, str)
+    copy = (
+        cache_folder("repaired") / f"mmproj-{store.sha256(unpacked.model.mmproj)[:32]}-twin-1.gguf"
+    )
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.touch()
     store.remove("galaxy")
+    assert not copy.exists()
     with pytest.raises(ModelNotFound):
         resolve("galaxy")
 

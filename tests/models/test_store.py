@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from astrollava._cache import cache_folder
 from astrollava.errors import (
     DownloadFailed,
     HashMismatch,
@@ -414,6 +415,19 @@ def test_remove_frees_what_nothing_else_uses(hub: Hub, entry: Entry, tmp_path: P
         store.remove("embedded")
     with pytest.raises(ModelNotFound, match="Did you mean galaxy"):
         store.remove("galxy")
+
+
+def test_remove_takes_the_copies_of_its_projector(hub: Hub, entry: Entry) -> None:
+    """A repaired copy and a twin of each, 0.6 GB apiece, stayed for good."""
+    files = resolve("galaxy")
+    copies = cache_folder("repaired")
+    copies.mkdir(parents=True)
+    digest = store.sha256(files.mmproj)[:32]
+    for name in (f"mmproj-{digest}-last-1", f"mmproj-{digest}-twin-1", f"mmproj-{'0' * 32}-last-1"):
+        (copies / f"{name}.gguf").write_bytes(b"GGUF")
+    freed = store.remove("galaxy")
+    assert freed == len(content(hub, TEXT)) + len(content(hub, MMPROJ)) + 8
+    assert [path.name for path in copies.iterdir()] == [f"mmproj-{'0' * 32}-last-1.gguf"]
 
 
 def test_remove_takes_what_came_by_half(big: Hub, entry: Entry, tmp_path: Path) -> None:
