@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,12 @@ def _from_folder(folder: Path, mmproj: str | os.PathLike[str] | None) -> ModelFi
     texts = [f for f in _models(folder) if not _looks_like_mmproj(f)]
     if not texts and mmproj is None and (bundled := _bundled.at(folder)) is not None:
         return _of_bundle(bundled.model(folder), folder)
+    if not texts and _looks_like_checkpoint(folder):
+        raise ModelNotFound(
+            f"{_named(folder)} holds no .gguf files, but what looks like a checkpoint",
+            expected="exactly one .gguf file without mmproj in its name",
+            hint=f"Make a model of it: astrollava models convert {shlex.quote(str(folder))} -o DIR",
+        )
     if len(texts) != 1:
         raise ModelNotFound(
             f"{_named(folder)} holds {_listing(texts, 'language models')}",
@@ -98,6 +105,13 @@ def _named(folder: Path) -> str:
 
 def _looks_like_mmproj(path: Path) -> bool:
     return "mmproj" in path.name.lower()
+
+
+def _looks_like_checkpoint(folder: Path) -> bool:
+    if any(folder.glob("*.safetensors")):
+        return True
+    # Other things are called .bin, too.
+    return (folder / "config.json").is_file() and any(folder.glob("*.bin"))
 
 
 def _listing(files: list[Path], what: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from astrollava.convert import convert
 from astrollava.errors import InvalidCheckpoint, ModelNotFound
+from astrollava.models import resolve
 from astrollava.models.checkpoint import open_checkpoint, stored_name
 from astrollava.models.checkpoint._names import canonical
 from plain_checkpoint import PlainLlava
@@ -117,3 +118,14 @@ def test_tensors_one_level_down_are_told_of(tmp_path: Path) -> None:
     with pytest.raises(InvalidCheckpoint) as refused:
         open_checkpoint(folder)
     assert "can run what it holds" in refused.value.hint
+
+
+def test_a_checkpoint_given_as_a_model_leads_to_its_conversion(tmp_path: Path) -> None:
+    """It was told that the folder holds no language models, and nothing more."""
+    folder = PLAIN.save(tmp_path / "clip llama")
+    with pytest.raises(ModelNotFound, match="looks like a checkpoint") as found:
+        resolve(folder)
+    assert f"astrollava models convert '{folder}' -o DIR" in found.value.hint
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFound, match="no language models"):
+        resolve(folder)
