@@ -4,7 +4,8 @@
 Exit code  Meaning
 =========  =====================================================================
 0          all went well
-1          ``doctor`` found a problem, or something unexpected happened
+1          ``doctor`` found a problem, ``models parity`` a difference,
+           or something unexpected happened
 2          a wrong option, argument or image
 3          the model cannot be used
 4          the model could not produce text

@@ -18,7 +18,7 @@ def remove(
         str, typer.Argument(metavar="NAME", help="A name, or hf:owner/repository:Q4_K_M.")
     ],
 ) -> None:
-    """Remove the files of a model that was downloaded or came on a bundle."""
+    """Remove the files of a model that was downloaded or came on a bundle, and their copies."""
     from astrollava.models import _bundled, store
 
     bundled = _bundled.find(name)
