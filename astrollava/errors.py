@@ -17,7 +17,7 @@
     │   ├── InvalidModelFile                    corrupt, foreign or out-of-bounds GGUF
     │   ├── ProjectorMismatch                   an mmproj made for another language model
     │   ├── InvalidCheckpoint                   a damaged, foreign or hostile checkpoint
-    │   ├── UnsupportedModel                    a checkpoint with a part that cannot be converted
+    │   ├── UnsupportedModel                    a model with a part that cannot be converted or run
     │   ├── NotEnoughSpace                      the disk is too full for the files to be written
     │   ├── DownloadFailed                      the hub cannot be reached, or broke off
     │   ├── HashMismatch                        a file is not what its hash promises
@@ -161,7 +161,7 @@ class InvalidCheckpoint(ModelError):
 
 
 class UnsupportedModel(ModelError):
-    """A part of the checkpoint has no faithful equal in llama.cpp."""
+    """A part of the model has no faithful equal in llama.cpp, or is not supported yet."""
 
 
 class NotEnoughSpace(ModelError):

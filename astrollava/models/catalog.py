@@ -103,6 +103,8 @@ class Entry:
         The pair of files in it.
     checkpoint : str or None
         The repository of a checkpoint that has to be converted first, instead of a pair.
+    unsupported : str
+        What this release lacks to run the model; it is then not downloaded. Empty where it runs.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Entry:
     text: RemoteFile | None = None
     mmproj: RemoteFile | None = None
     checkpoint: str | None = None
+    unsupported: str = ""
 
     def __post_init__(self) -> None:
         for given in (self.repo, self.checkpoint):

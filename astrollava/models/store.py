@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from astrollava._cache import cache_folder, whole_file
-from astrollava.errors import InvalidBundle, InvalidRequest, ModelError, ModelNotFound
+from astrollava.errors import (
+    InvalidBundle,
+    InvalidRequest,
+    ModelError,
+    ModelNotFound,
+    UnsupportedModel,
+)
 
 from . import _bundled, _hub, catalog
 from ._bytes import open_model
@@ -163,12 +169,20 @@ def pull(name: str, *, progress: Progress | None = None) -> ModelFiles:
     ------
     ModelNotFound
         There is no such model, or it has to be converted first.
+    UnsupportedModel
+        This release lacks what the model needs.
     DownloadFailed, HashMismatch, NotEnoughSpace
         The files could not be brought here.
     """
     here = cached(name)
     if here is not None:
         return here
+    entry = catalog.find(name)
+    if entry is not None and entry.unsupported:
+        raise UnsupportedModel(
+            f"{entry.name} needs {entry.unsupported}, which this release of astrollava lacks",
+            hint="Nothing was downloaded. Choose another one: astrollava models list",
+        )
     wanted = _remote(name)
     promises = {
         role: _hub.ask(wanted.repo, file, wanted.revision) for role, file in wanted.files.items()

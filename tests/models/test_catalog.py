@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from astrollava.errors import InvalidRequest, ModelNotFound
+from astrollava.errors import InvalidRequest, ModelNotFound, UnsupportedModel
 from astrollava.models import catalog, facts, resolve, store
 from astrollava.models.catalog import Entry, RemoteFile
 
@@ -117,3 +117,12 @@ def test_what_must_be_converted_says_how() -> None:
         resolve("astrollava-7b")
     assert "astrollava models convert AstroLLaVA_v3" in str(caught.value)
     assert store.cached("astrollava-7b") is None
+
+
+def test_what_cannot_run_is_not_downloaded() -> None:
+    """Gigabytes fetched for a model that is then refused would be a bad joke."""
+    lacking = [entry for entry in ENTRIES if entry.unsupported]
+    assert {entry.name for entry in lacking} == {"qwen2.5-vl-3b", "qwen2.5-vl-7b"}
+    for entry in lacking:
+        with pytest.raises(UnsupportedModel, match=r"(?s)M-RoPE.*Nothing was downloaded"):
+            store.pull(entry.name)

@@ -65,6 +65,8 @@ def _state(entry: Entry) -> str:
 
     if any(manifest.name.lower() == entry.name for _, manifest in _bundled.installed()):
         return _BUNDLE
+    if entry.unsupported:
+        return "not supported yet"
     if entry.repo is None:
         return "to be converted" if entry.checkpoint else "comes with astrollava"
     return "here" if store.cached(entry.name) else "not here"

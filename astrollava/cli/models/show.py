@@ -62,6 +62,7 @@ def _listed(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "good at", entry.good_at
     yield "needs", entry.needs
     yield "note", entry.note
+    yield "lacking", entry.unsupported
     yield "from", entry.repo or entry.checkpoint or "the package"
     yield "licence", entry.licence
     for role, file in entry.files.items():
