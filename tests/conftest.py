@@ -24,9 +24,12 @@ settings.register_profile(
 )
 settings.load_profile("astrollava")
 
-# A shell starts what runs in its background deaf to Ctrl-C, and so would be the commands tested.
+# A shell starts what runs in its background deaf to Ctrl-C, and nohup to a hang-up; so would be the
+# commands tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
