@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from astrollava.engine import _logs as logs
 from astrollava.engine import runtime
+from astrollava.engine._positions import Piece, Places, embedding_batch
 from astrollava.engine.runtime import Bindings
 from astrollava.errors import GenerationError, ModelLoadFailed
 
@@ -60,6 +61,12 @@ class TextModel:
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
         self.n_embd = int(llama.llama_model_n_embd_inp(self.pointer))
         self.n_ctx_train = int(llama.llama_model_n_ctx_train(self.pointer))
+        #: Whether image tokens have a position in time, row and column each (M-RoPE). A batch of
+        #: embeddings then needs four positions a token; for text llama.cpp repeats the one.
+        self.places_on_grid = int(llama.llama_model_rope_type(self.pointer)) in (
+            llama.LLAMA_ROPE_TYPE_MROPE,
+            llama.LLAMA_ROPE_TYPE_IMROPE,
+        )
         template = llama.llama_model_chat_template(self.pointer, None)
         self.chat_template = None if template is None else template.decode("utf-8", "replace")
         self.architecture = self.metadata("general.architecture")
@@ -194,26 +201,40 @@ class Context:
         """Evaluate at most `n_batch` tokens; keep the last one's logits, or all."""
         n = len(tokens)
         self._tokens[:n] = tokens
+        self._positions[:n] = range(position, position + n)
         self._run(self._batch, n, position, all_logits=all_logits)
 
     def decode_embeddings(
-        self, values: npt.NDArray[np.float32], position: int, *, causal: bool
-    ) -> None:
-        """Evaluate at most `n_batch` rows of `values`, shape ``(n, n_embd)``, as image tokens."""
-        self._embedded.embd = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        self,
+        values: npt.NDArray[np.float32],
+        position: int,
+        *,
+        causal: bool,
+        places: Places | None = None,
+    ) -> int:
+        """Evaluate at most `n_batch` rows of `values`, shape ``(n, n_embd)``, as image tokens.
+
+        Returns
+        -------
+        int
+            The next position.
+        """
+        given = embedding_batch([Piece(values, position, places)])
+        self._embedded.embd = given.values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        self._embedded.pos = given.positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
         if not causal:
             self._lib.llama.llama_set_causal_attn(self._pointer, False)
         try:
             self._run(self._embedded, len(values), position, all_logits=False)
         finally:
             self.reset_attention()
+        return given.ends[0]
 
     def reset_attention(self) -> None:
         """Return to causal attention, which an interrupted image may have left off."""
         self._lib.llama.llama_set_causal_attn(self._pointer, True)
 
     def _run(self, batch: Any, n: int, position: int, *, all_logits: bool) -> None:
-        self._positions[:n] = range(position, position + n)
         self._wanted[:n] = [1] * n if all_logits else [*[0] * (n - 1), 1]
         batch.n_tokens = n
         if status := self._decode(self._pointer, batch):

@@ -16,10 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from astrollava.engine._native import TextModel
+from astrollava.engine._positions import Places
 from astrollava.engine.vision import ImageEmbedding
 from astrollava.errors import ContextTooLong, InvalidRequest
 
-__all__ = ["IMAGE_MARKER", "Block", "ImageBlock", "Plan", "make_plan", "remedy", "size_of"]
+__all__ = [
+    "IMAGE_MARKER", "Block", "ImageBlock", "Plan", "make_plan", "remedy", "size_of", "span_of",
+]  # fmt: skip
 
 #: Stands for an image in a prompt.
 IMAGE_MARKER = "<__media__>"
@@ -36,6 +39,7 @@ class ImageBlock:
     start: int
     values: npt.NDArray[np.float32] = field(compare=False, repr=False)
     causal: bool = True
+    places: Places | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -48,6 +52,13 @@ Block: TypeAlias = tuple[int, ...] | ImageBlock
 def size_of(blocks: Sequence[Block]) -> int:
     """Count the tokens in `blocks`."""
     return sum(map(len, blocks))
+
+
+def span_of(block: Block) -> int:
+    """Count the positions `block` takes: its tokens, but for rows of an image on a grid."""
+    if isinstance(block, ImageBlock) and block.places is not None:
+        return block.places.span
+    return len(block)
 
 
 @dataclass(frozen=True)
@@ -142,13 +153,14 @@ def _blocks(
     if model.adds_bos and pending[:1] != [model.bos]:
         pending.insert(0, model.bos)
     for index, image in enumerate(images, start=1):
+        grids = iter(image.places)
         for part in image.layout:
             if isinstance(part, tuple):
                 pending += part
                 continue
             yield from _text_blocks(pending, n_batch)
             pending = []
-            yield from _image_blocks(image, part, n_batch)
+            yield from _image_blocks(image, part, next(grids, None), n_batch)
         pending += tail if index == len(images) else model.tokenize(texts[index])
     yield from _text_blocks(pending, n_batch)
 
@@ -159,7 +171,10 @@ def _text_blocks(tokens: Sequence[int], n_batch: int) -> Iterator[Block]:
         yield tuple(tokens[start : start + step])
 
 
-def _image_blocks(image: ImageEmbedding, rows: slice, n_batch: int) -> Iterator[Block]:
+def _image_blocks(
+    image: ImageEmbedding, rows: slice, places: Places | None, n_batch: int
+) -> Iterator[Block]:
     for start in range(rows.start, rows.stop, n_batch):
         stop = min(start + n_batch, rows.stop)
-        yield ImageBlock(image.key, start, image.values[start:stop], image.causal)
+        part = places and places.part(start - rows.start, stop - rows.start)
+        yield ImageBlock(image.key, start, image.values[start:stop], image.causal, part)

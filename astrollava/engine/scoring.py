@@ -123,11 +123,12 @@ def _rest(core: Core, plan: Plan, tokens: Sequence[int]) -> float:
     if core.cache.tokens != plan.tokens:
         # A kind of cache that cannot forget a part has lost the prompt with the text scored before.
         core.cache.prefill(plan.blocks, never)
+    start = core.cache.position
     step = min(MAX_OUTPUTS, core.context.n_batch)
     try:
         for at in range(0, len(tokens) - 1, step):
             given = tokens[at : min(at + step, len(tokens) - 1)]
-            core.context.decode_tokens(given, plan.tokens + at, all_logits=True)
+            core.context.decode_tokens(given, start + at, all_logits=True)
             rows = _log_softmax(np.stack([core.context.logits(i) for i in range(len(given))]))
             wanted = tokens[at + 1 : at + 1 + len(given)]
             total += float(rows[np.arange(len(given)), wanted].sum())

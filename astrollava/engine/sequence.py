@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from astrollava.engine._native import Context
-from astrollava.engine._prompt import Block, ImageBlock, Plan
+from astrollava.engine._prompt import Block, ImageBlock, Plan, span_of
 from astrollava.engine._text import TextAssembler
 from astrollava.engine.sampling import Sampling, make_sampler
 
@@ -61,11 +61,17 @@ class KVCache:
         self.turn: Turn | None = None
         self._blocks: list[Block] = []
         self._tokens = 0
+        self._position = 0
 
     @property
     def tokens(self) -> int:
         """Number of tokens held."""
         return self._tokens
+
+    @property
+    def position(self) -> int:
+        """Where the next token stands; less than `tokens` where images have places on a grid."""
+        return self._position
 
     def claim(self) -> bool:
         """Take the cache from the request that holds it, unless that is busy with it."""
@@ -104,28 +110,36 @@ class KVCache:
 
     def _evaluate(self, block: Block) -> None:
         if isinstance(block, ImageBlock):
-            self.context.decode_embeddings(block.values, self._tokens, causal=block.causal)
+            self.context.decode_embeddings(
+                block.values, self._position, causal=block.causal, places=block.places
+            )
         else:
-            self.context.decode_tokens(block, self._tokens, all_logits=False)
+            self.context.decode_tokens(block, self._position, all_logits=False)
         self._blocks.append(block)
         self._tokens += len(block)
+        self._position += span_of(block)
 
     def extend(self, token: int) -> None:
         """Evaluate one generated token."""
-        self.context.decode_one(token, self._tokens)
+        self.context.decode_one(token, self._position)
         self._blocks.append((token,))
         self._tokens += 1
+        self._position += 1
 
     def cut(self, blocks: int) -> None:
         """Forget all but the first `blocks` blocks, and what an interrupted call left behind."""
         del self._blocks[blocks:]
+        # Rows of an image on a grid share one time: what is behind them cannot be told from them.
+        while self._blocks and not span_of(self._blocks[-1]):
+            del self._blocks[-1]
         self._tokens = sum(map(len, self._blocks))
+        self._position = sum(map(span_of, self._blocks))
         self.context.reset_attention()
         if not self._tokens:
             self.context.clear()
-        elif not self.context.truncate(self._tokens):
+        elif not self.context.truncate(self._position):
             self._blocks.clear()
-            self._tokens = 0
+            self._tokens = self._position = 0
             self.context.clear()
 
     def rewind(self) -> None:

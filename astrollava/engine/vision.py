@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from astrollava.engine import _logs as logs
 from astrollava.engine._header import Header
 from astrollava.engine._native import TextModel
+from astrollava.engine._positions import Places, read_places
 from astrollava.engine.runtime import Bindings
 from astrollava.errors import GenerationError, InvalidRequest, ModelLoadFailed, ProjectorMismatch
 
@@ -25,6 +27,9 @@ Layout: TypeAlias = tuple[tuple[int, ...] | slice, ...]
 
 #: The tensor whose size is the width of an image token, by kind of projector.
 _LAST_BIAS = {"mlp": "mm.2.bias", "internvl": "mm.3.bias"}
+
+#: Projectors of towers without a size of their own; a token is two patches wide and high.
+_ANY_SIZE = frozenset({"qwen2vl_merger", "qwen2.5vl_merger"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +46,15 @@ class ImageEmbedding:
         Text token ids (tuples) and row ranges of `values` (slices), in the order they are read.
     causal : bool
         False where the model lets an image's tokens see each other.
+    places : tuple of Places
+        Positions of each row range, for a model that gives tokens a row and a column; else empty.
     """
 
     values: npt.NDArray[np.float32] = field(repr=False)
     key: str
     layout: Layout = field(repr=False)
     causal: bool = True
+    places: tuple[Places, ...] = field(default=(), repr=False)
 
 
 def pixel_key(rgb: npt.NDArray[np.uint8]) -> str:
@@ -72,22 +80,19 @@ class Projector:
     ) -> None:
         self._lib = lib
         self._n_embd = model.n_embd
+        self._places_on_grid = model.places_on_grid
         self.threads = threads
         self._path = path
-        self.image_size, self.kind, self._class_token_side = self._read_header()
+        self.image_size, self.kind, self._class_token_side, self._token_side = self._read_header()
         self._rows_restored = False
         self._twin: Projector | None = None
         self.pointer = _open(lib, path, model, on_gpu=on_gpu, threads=threads)
         try:
             self._refuse_unsupported()
-            blank = np.zeros((*self.image_size, 3), np.uint8)
-            self.causal, layout = self._with_chunks(blank, self._survey)
+            self._settle_size()
         except BaseException:
             self.free()
             raise
-        self.image_tokens = sum(p.stop - p.start for p in layout if isinstance(p, slice))
-        #: True where the model wants text of its own around an image: it writes it itself.
-        self.frames_images = any(isinstance(p, tuple) for p in layout)
 
     @property
     def reads_class_token(self) -> bool:
@@ -121,13 +126,23 @@ class Projector:
             raise ModelLoadFailed(
                 f"{self._path} has no vision tower", expected="an mmproj file for images"
             )
-        if mtmd.mtmd_decode_use_mrope(self.pointer):
-            raise ModelLoadFailed(
-                f"{self._path} wants two-dimensional positions (M-RoPE), not supported yet",
-                expected="a model with plain positions, such as LLaVA, InternVL or Gemma 3",
-            )
 
-    def _read_header(self) -> tuple[tuple[int, int], str, int]:
+    def _settle_size(self) -> None:
+        """Learn from a blank picture what becomes of one.
+
+        A Qwen tower takes any picture of whole tokens that are neither too few nor too many, and
+        mtmd resizes all others: the size taken here is what it makes of the size the file names.
+        """
+        blank = np.zeros((*self.image_size, 3), np.uint8)
+        self.causal, layout, _ = self._with_chunks(blank, self._survey)
+        self.image_tokens = sum(p.stop - p.start for p in layout if isinstance(p, slice))
+        #: True where the model wants text of its own around an image: it writes it itself.
+        self.frames_images = any(isinstance(p, tuple) for p in layout)
+        if self._token_side:
+            side = math.isqrt(self.image_tokens) * self._token_side
+            self.image_size = side, side
+
+    def _read_header(self) -> tuple[tuple[int, int], str, int, int]:
         with Header(self._lib, self._path) as header:
             side = header.integer("clip.vision.image_size")
             kind = header.text("clip.projector_type") or header.text("clip.vision.projector_type")
@@ -143,17 +158,18 @@ class Projector:
                 f" (clip.vision.image_size: {side})",
                 expected="the projector (mmproj) of a pair, with an input of 1 to 8192 pixels",
             )
-        return (side, side), kind, side // patch if class_token and patch else 0
+        class_token_side = side // patch if class_token and patch else 0
+        return (side, side), kind, class_token_side, 2 * patch if kind in _ANY_SIZE else 0
 
     def encode(self, rgb: npt.NDArray[np.uint8], key: str) -> ImageEmbedding:
         """Run the tower on one image of exactly `image_size`, uint8, shape ``(h, w, 3)``."""
         with logs.Captured():
-            rows, layout = self._with_chunks(rgb, self._encode_chunks)
+            rows, layout, places = self._with_chunks(rgb, self._encode_chunks)
             if self._rows_restored:
                 self._restore(rows, rgb)
         values = np.concatenate(rows)
         values.setflags(write=False)
-        return ImageEmbedding(values, key, layout, self.causal)
+        return ImageEmbedding(values, key, layout, self.causal, places)
 
     def check(self, rgb: npt.NDArray[np.uint8]) -> None:
         """Refuse what is not an image of exactly `image_size`.
@@ -197,8 +213,9 @@ class Projector:
             mtmd.mtmd_input_chunks_free(chunks)
             mtmd.mtmd_bitmap_free(bitmap)
 
-    def _survey(self, chunks: list[Any]) -> tuple[bool, Layout]:
+    def _survey(self, chunks: list[Any]) -> tuple[bool, Layout, tuple[Places, ...]]:
         layout: list[tuple[int, ...] | slice] = []
+        places: list[Places] = []
         causal = True
         row = 0
         for chunk in chunks:
@@ -209,8 +226,10 @@ class Projector:
             n = int(self._lib.mtmd.mtmd_input_chunk_get_n_tokens(chunk))
             layout.append(slice(row, row + n))
             row += n
+            if self._places_on_grid:
+                places.append(read_places(self._lib.mtmd, chunk))
             causal &= not self._lib.mtmd.mtmd_decode_use_non_causal(self.pointer, chunk)
-        return causal, tuple(layout)
+        return causal, tuple(layout), tuple(places)
 
     def _text_of(self, chunk: Any) -> tuple[int, ...] | None:
         mtmd = self._lib.mtmd
@@ -220,7 +239,9 @@ class Projector:
         tokens = mtmd.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
         return tuple(tokens[: count.value])
 
-    def _encode_chunks(self, chunks: list[Any]) -> tuple[list[npt.NDArray[np.float32]], Layout]:
+    def _encode_chunks(
+        self, chunks: list[Any]
+    ) -> tuple[list[npt.NDArray[np.float32]], Layout, tuple[Places, ...]]:
         mtmd = self._lib.mtmd
         rows = []
         for chunk in chunks:
@@ -232,7 +253,7 @@ class Projector:
             shape = (int(mtmd.mtmd_input_chunk_get_n_tokens(chunk)), self._n_embd)
             out = mtmd.mtmd_get_output_embd(self.pointer)
             rows.append(np.ctypeslib.as_array(out, shape).copy())
-        return rows, self._survey(chunks)[1]
+        return rows, *self._survey(chunks)[1:]
 
     def _restore(self, rows: list[npt.NDArray[np.float32]], rgb: npt.NDArray[np.uint8]) -> None:
         patches = self._class_token_side**2
@@ -246,7 +267,7 @@ class Projector:
             exchanged = rgb.copy()
             exchanged[:side, :side] = rgb[:side, side : 2 * side]
             exchanged[:side, side : 2 * side] = rgb[:side, :side]
-            others, _ = self._twin._with_chunks(exchanged, self._twin._encode_chunks)
+            others, *_ = self._twin._with_chunks(exchanged, self._twin._encode_chunks)
             rows[0][0] = others[0][0]
 
     @property
