@@ -57,7 +57,7 @@ def sheet(files: ModelFiles) -> dict[str, Any]:
         "parameters": sum(_count(tensor.shape) for tensor in text.tensors),
         "context": facts.n_ctx_train,
         "template": _template(text, mmproj),
-        "tower": _tower(mmproj),
+        "tower": _tower(mmproj, facts.image_size[0]),
         "projector": facts.projector or None,
         "projector_quantization": stored_as(mmproj),
         "image_tokens": facts.image_tokens or None,
@@ -94,14 +94,14 @@ def _template(text: GGUFHeader, mmproj: GGUFHeader) -> str | None:
     return "LLaVA's v1" if kinds in {("llama", "mlp"), ("llama", None)} else None
 
 
-def _tower(mmproj: GGUFHeader) -> dict[str, Any]:
+def _tower(mmproj: GGUFHeader, side: int) -> dict[str, Any]:
     names = {tensor.name for tensor in mmproj.tensors}
     return {
         "class_token": "v.class_embd" in names,
         "layers": mmproj.metadata.get(_VISION + "block_count"),
         "width": mmproj.metadata.get(_VISION + "embedding_length"),
         "heads": mmproj.metadata.get(_VISION + "attention.head_count"),
-        "image_size": mmproj.metadata.get(_VISION + "image_size"),
+        "image_size": side or None,
         "patch_size": mmproj.metadata.get(_VISION + "patch_size"),
         "parameters": sum(_count(tensor.shape) for tensor in mmproj.tensors),
     }

@@ -20,12 +20,17 @@ __all__ = ["ModelFacts", "facts", "stored_as"]
 #: The mean colour of CLIP's training pictures, on which LLaVA-1.5 pads to a square.
 _CLIP_MEAN: Final = (122, 116, 104)
 _PADS: Final = frozenset({"mlp", "mlp_norm", "ldp", "ldpv2", "adapter"})
+_BLACK: Final = (0, 0, 0)
 
 #: Projectors that join patches, two by two along each side where the file does not say otherwise.
 _PAIRS: Final = frozenset({
     "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "qwen2.5o", "ling3vl", "exaone4_5",
     "mimovl", "minimax_m3", "glm4v", "glm5v", "youtuvl", "muse-glimmer",
 })  # fmt: skip
+
+
+#: Projectors of towers without a size of their own.
+_ANY_SIZE: Final = frozenset({"qwen2vl_merger", "qwen2.5vl_merger"})
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,15 @@ class ModelFacts:
     n_ctx_train : int
         Tokens of context the model was trained with.
     image_size : tuple of int
-        Height and width in pixels of the picture the tower takes; (0, 0) where it takes any.
+        Height and width in pixels of the picture the tower is given; (0, 0) where the file does not
+        say. A Qwen tower takes any size of whole tokens: it is given the nearest to what its file
+        names, 560 pixels for published ones.
     image_tokens : int
         Tokens of one picture of that size; 0 where the projector's rule is not known.
     render_rule : str
         How a picture that is not square was made so in training: ``"pad"``, ``"crop"`` or
-        ``"stretch"``. Where the file does not say: ``"pad"`` for LLaVA's projectors, else
-        ``"stretch"``.
+        ``"stretch"``. Where the file does not say: ``"pad"`` for LLaVA's projectors and for
+        Qwen's, whose training kept pictures as they are, else ``"stretch"``.
     render_background : tuple of int
         The colour of the padding, 0-255.
     label_temperature : float or None
@@ -113,7 +120,7 @@ def facts(
     # Files of 2023 do not name theirs; `repair` knows them, and names it in the copy that is used.
     named = "clip.projector_type" in mmproj.metadata or not has_class_token(mmproj)
     projector = projector_type(mmproj) if named else "mlp"
-    side = _int(mmproj, "clip.vision.image_size")
+    side = _side(mmproj, projector)
     called = files.name if files.source in {"path", "bundle"} else None
     return ModelFacts(
         name=_text(text, "astrollava.model.name")
@@ -128,7 +135,7 @@ def facts(
         image_size=(side, side),
         image_tokens=_image_tokens(mmproj, projector, side),
         render_rule=_rule(mmproj, projector),
-        render_background=_background(mmproj),
+        render_background=_background(mmproj, projector),
         label_temperature=_real(text, "astrollava.labels.temperature", 1e-3, 1e3),
         label_threshold=_real(text, "astrollava.labels.threshold", 0.0, 1.0),
         licence=files.licence or _text(text, "general.license"),
@@ -167,6 +174,16 @@ def stored_as(header: GGUFHeader) -> str:
     return most if size >= 0.9 * sizes.total() else "mixed"
 
 
+def _side(header: GGUFHeader, projector: str) -> int:
+    """Return the side of the square picture a tower is given, as `astrollava.engine` takes it."""
+    side = _int(header, "clip.vision.image_size")
+    token = 2 * _int(header, "clip.vision.patch_size")
+    if projector not in _ANY_SIZE or not token:
+        return side
+    # As ``calc_size_preserved_ratio`` of llama.cpp: 8 to 4096 tokens.
+    return token * min(max((2 * side + token) // (2 * token), 3), 64)
+
+
 def _image_tokens(header: GGUFHeader, projector: str, side: int) -> int:
     """Count the tokens of a square picture, as ``clip_n_output_tokens`` of llama.cpp does."""
     patches = side // max(_int(header, "clip.vision.patch_size"), 1)
@@ -188,14 +205,16 @@ def _rule(header: GGUFHeader, projector: str) -> str:
     stated = _text(header, "astrollava.render.rule")
     if stated in {"pad", "crop", "stretch"}:
         return stated
-    return "pad" if projector in _PADS else "stretch"
+    # Training kept the proportions of pictures for towers of any size: a square has to, too.
+    return "pad" if projector in _PADS | _ANY_SIZE else "stretch"
 
 
-def _background(header: GGUFHeader) -> tuple[int, int, int]:
+def _background(header: GGUFHeader, projector: str) -> tuple[int, int, int]:
     value = header.metadata.get("astrollava.render.background")
     if isinstance(value, tuple) and len(value) == 3:
         red, green, blue = value
         # One by one, for the types.
         if isinstance(red, int) and isinstance(green, int) and isinstance(blue, int):
             return min(max(red, 0), 255), min(max(green, 0), 255), min(max(blue, 0), 255)
-    return _CLIP_MEAN
+    # llama.cpp's own colour around a picture that it brings to whole tokens.
+    return _BLACK if projector in _ANY_SIZE else _CLIP_MEAN

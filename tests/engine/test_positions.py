@@ -21,6 +21,7 @@ from astrollava.engine._native import Context
 from astrollava.engine._positions import Piece, Places, embedding_batch
 from astrollava.engine._prompt import ImageBlock, make_plan, size_of, span_of
 from astrollava.engine.vision import ImageEmbedding
+from astrollava.models import ModelFiles, facts
 from gguf_files import MMPROJS, TEXTS, Tensor
 
 #: llama.cpp's kernels differ by the size of a batch; a wrong position moves a logit by units.
@@ -262,8 +263,14 @@ def test_a_text_that_fills_the_context_ends(tmp_path: Path) -> None:
 def test_pictures_have_a_size_that_is_not_resized(
     tmp_path: Path, kind: str, named: int, side: int
 ) -> None:
-    """A tower for any size: from 8 to 4096 tokens of 16 pixels here, and mtmd resizes others."""
-    with Engine(*write(tmp_path, kind, side=named), threads=1) as engine:
+    """A tower for any size: from 8 to 4096 tokens of 16 pixels here, and mtmd resizes others.
+
+    What is said of the files before they are loaded has to be the same.
+    """
+    files = write(tmp_path, kind, side=named)
+    said = facts(ModelFiles("tiny", *files))
+    with Engine(*files, threads=1) as engine:
+        assert (engine.image_size, engine.image_tokens) == (said.image_size, said.image_tokens)
         assert engine.image_size == (side, side)
         assert engine.image_tokens == (side // 16) ** 2
         if side < 128:

@@ -95,7 +95,8 @@ def test_a_file_of_many_types_is_mixed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "tokens", "rule"),
     [("mlp", 16, "pad"), ("mlp-norm", 16, "pad"), ("idefics3", 4, "stretch"),
-     ("internvl", 4, "stretch"), ("gemma3", 4, "stretch"), ("qwen2.5vl", 4, "stretch")],
+     ("internvl", 4, "stretch"), ("gemma3", 4, "stretch"),
+     ("qwen2vl", 9, "pad"), ("qwen2.5vl", 9, "pad")],
 )  # fmt: skip
 def test_image_tokens_and_rules_by_projector(
     tmp_path: Path, kind: str, tokens: int, rule: str

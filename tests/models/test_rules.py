@@ -191,7 +191,15 @@ NAN = float("nan")
         ),
         (
             text_like("qwen2vl", arch__rope__dimension_sections=("[i32]", [0, 0, 0, 0])),
-            "not all zero",
+            "not all of the first three zero",
+        ),
+        (
+            text_like("qwen2vl", arch__rope__dimension_sections=("[i32]", [0, 0, 0, 2])),
+            "not all of the first three zero",
+        ),
+        (
+            text_like("qwen2vl", arch__rope__dimension_sections=("[i32]", [1, 1, 2, 5])),
+            "add up to 8 at most",
         ),
         (text_like(tokenizer__ggml__model=("str", "bert")), "tokenizer 'bert'"),
         (text_like(tokenizer__ggml__model=("str", "llama")), "no token for some bytes"),
@@ -200,7 +208,7 @@ NAN = float("nan")
         (text_like(tokenizer__ggml__scores=("[f32]", [0.0])), "scores has 1 elements"),
         (text_like(tokenizer__ggml__token_type=("[i32]", [1, 1])), "token_type has 2 elements"),
         (text_like(tokenizer__ggml__bos_token_id=("u32", 10**6)), "bos_token_id is 1000000"),
-        (text_like(tokenizer__ggml__eos_token_id=("u32", 322)), "eos_token_id is 322"),
+        (text_like(tokenizer__ggml__eos_token_id=("u32", 326)), "eos_token_id is 326"),
         (with_token("llama", 9, "a"), "token 99 is the same"),
         (with_token("llama", 9, "a\0b"), "token 99 is the same"),
         (with_token("llama-spm", 9, "zz"), "token 9 stands for a byte"),

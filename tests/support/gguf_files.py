@@ -117,14 +117,18 @@ def _alphabet() -> list[str]:
     return [chr(b) if b in kept else chr(next(spare)) for b in range(256)]
 
 
+#: What mtmd writes around the tiles of an idefics3 picture, as single tokens only.
+_AROUND_TILES = ("ĊĊ", "<fake_token_around_image>", "<global-img>", "<row_1_col_1>")
+
+
 def _bpe() -> dict[str, tuple[str, Any]]:
     pairs = [a + b for a, b in product("abcdefgh", repeat=2)]
-    tokens = ["<s>", "</s>", *_alphabet(), *pairs]
+    tokens = ["<s>", "</s>", *_alphabet(), *pairs, *_AROUND_TILES]
     return {
         "tokenizer.ggml.model": ("str", "gpt2"),
         "tokenizer.ggml.pre": ("str", "gpt-2"),
         "tokenizer.ggml.tokens": ("[str]", tokens),
-        "tokenizer.ggml.token_type": ("[i32]", [3, 3, *[1] * (len(tokens) - 2)]),
+        "tokenizer.ggml.token_type": ("[i32]", [3, 3, *[1] * (len(tokens) - 5), 3, 3, 3]),
         "tokenizer.ggml.merges": ("[str]", [f"{p[0]} {p[1]}" for p in pairs]),
         "tokenizer.ggml.bos_token_id": ("u32", 0),
         "tokenizer.ggml.eos_token_id": ("u32", 1),

@@ -31,8 +31,7 @@ class Crashed(Exception):
 class Llama:
     """A process that runs llama.cpp, started anew when it dies."""
 
-    def __init__(self, *, raw: bool = False, patience: float = 60.0) -> None:
-        self._command = [sys.executable, str(_WORKER), *(["--raw"] if raw else [])]
+    def __init__(self, *, patience: float = 60.0) -> None:
         self._patience = patience
         # A pipe that nobody reads would fill and hang the process.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
@@ -48,7 +47,7 @@ class Llama:
         """
         if self._process is None:
             self._process = subprocess.Popen(
-                self._command,
+                [sys.executable, str(_WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -92,7 +91,7 @@ def hunt(makers: Iterable[Callable[[], Mutant]], folder: Path) -> None:
     from astrollava.errors import InvalidModelFile, ProjectorMismatch
     from astrollava.models import gguf
 
-    llamas = {raw: Llama(raw=raw) for raw in (False, True)}
+    llama = Llama()
     folder.mkdir(parents=True, exist_ok=True)
     text, mmproj = folder / "text.gguf", folder / "mmproj.gguf"
     tally: Counter[str] = Counter()
@@ -106,7 +105,7 @@ def hunt(makers: Iterable[Callable[[], Mutant]], folder: Path) -> None:
             tally[type(error).__name__] += 1
             continue
         try:
-            outcome = llamas[mutant.raw].run(text, mmproj)
+            outcome = llama.run(text, mmproj)
         except Crashed as crash:
             tally["CRASH"] += 1
             print(f"CRASH {mutant.story}\n{crash}\n", flush=True)
@@ -116,8 +115,7 @@ def hunt(makers: Iterable[Callable[[], Mutant]], folder: Path) -> None:
         if sum(tally.values()) % 500 == 0:
             print(number, dict(tally), flush=True)
     print("end", dict(tally))
-    for llama in llamas.values():
-        llama.close()
+    llama.close()
 
 
 if __name__ == "__main__":

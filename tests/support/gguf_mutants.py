@@ -58,7 +58,8 @@ TEXT_KEYS: list[tuple[str, str, list[Any]]] = [
     ("{a}.rope.scaling.attn_factor", "f32", REALS),
     ("{a}.rope.freq_base_swa", "f32", REALS),
     ("{a}.rope.dimension_count_swa", "u32", INTEGERS),
-    ("{a}.rope.dimension_sections", "[i32]", [[0, 0, 0, 0], [1, 1, 1], [-1, 1, 1, 1], [99] * 4]),
+    ("{a}.rope.dimension_sections", "[i32]", [[0, 0, 0, 0], [1, 1, 1], [-1, 1, 1, 1], [99] * 4,
+                                              [0, 0, 0, 2], [2, 2, 2, 2], [2, 2, 2, 3]]),
     ("{a}.final_logit_softcapping", "f32", REALS),
     ("{a}.attn_logit_softcapping", "f32", REALS),
     ("{a}.embedding_length_out", "u32", INTEGERS),
@@ -142,7 +143,6 @@ class Mutant:
     story: str
     text: bytes
     mmproj: bytes
-    raw: bool
 
 
 def make_mutant(seed: int) -> Mutant:
@@ -160,7 +160,7 @@ def make_mutant(seed: int) -> Mutant:
         raw = [m.write(seed) for m in models]
         raw[which], what = _garble(raw[which], draw)
         story.append(what)
-    return Mutant(f"{seed}: {'; '.join(story)}", raw[0], raw[1], "vl" in names[1])
+    return Mutant(f"{seed}: {'; '.join(story)}", raw[0], raw[1])
 
 
 def _change_value(model: Model, draw: random.Random, _: int) -> str:

@@ -26,8 +26,9 @@ def _mutant(kind: str, which: int, story: str, change: _Change) -> Mutant:
     change(model)
     if which:
         text = TEXTS["qwen2vl" if "vl" in kind and kind != "internvl" else "llama"]()
-        return Mutant(f"{kind} mmproj: {story}", text.write(), model.write(), "vl" in kind)
-    return Mutant(f"{kind} text: {story}", model.write(), MMPROJS["mlp"]().write(), False)
+        return Mutant(f"{kind} mmproj: {story}", text.write(), model.write())
+    mmproj = MMPROJS["qwen2vl" if kind == "qwen2vl" else "mlp"]()
+    return Mutant(f"{kind} text: {story}", model.write(), mmproj.write())
 
 
 def _changes(base: Model, which: int) -> Iterator[tuple[str, _Change]]:
