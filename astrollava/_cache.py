@@ -57,7 +57,7 @@ def cache_folder(*parts: str) -> Path:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, *, size: int = 0) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, size: int = 0, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a file that appears under its name when it is complete, or never.
 
     Any number of processes may write the same path at once: each writes a file of its own, and the
@@ -69,6 +69,9 @@ def whole_file(path: Path, *, size: int = 0) -> Iterator[BinaryIO]:
         The file. Its folder is made where it is missing.
     size : int
         Bytes that will be written; room for them is asked for first.
+    durable : bool
+        Wait until the disk has it: needed for files that are believed without a check, since a
+        power failure may else leave the name without the content.
 
     Raises
     ------
@@ -89,8 +92,9 @@ def whole_file(path: Path, *, size: int = 0) -> Iterator[BinaryIO]:
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         with temporary.open("xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
         temporary = None
     except OSError as error:

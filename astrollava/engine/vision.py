@@ -134,8 +134,11 @@ class Projector:
         mtmd resizes all others: the size taken here is what it makes of the size the file names.
         """
         blank = np.zeros((*self.image_size, 3), np.uint8)
-        self.causal, layout, _ = self._with_chunks(blank, self._survey)
+        self.causal, layout, places = self._with_chunks(blank, self._survey)
         self.image_tokens = sum(p.stop - p.start for p in layout if isinstance(p, slice))
+        no_values = np.broadcast_to(np.float32(0), (self.image_tokens, self._n_embd))
+        #: What every image becomes, but for its values.
+        self.blank = ImageEmbedding(no_values, "", layout, self.causal, places)
         #: True where the model wants text of its own around an image: it writes it itself.
         self.frames_images = any(isinstance(p, tuple) for p in layout)
         if self._token_side:
