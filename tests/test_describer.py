@@ -25,6 +25,7 @@ from astrollava.errors import (
 )
 from astrollava.images import read
 from astrollava.vocabularies import GALAXY10
+from engine_state import at_rest
 from tiny_pair import TinyPair, byte_token, write_pair
 
 
@@ -118,8 +119,7 @@ def test_a_stream_is_closed_by_its_block_and_shows_its_state(describer: Describe
     with describer.describe(sky(), max_tokens=200, stream=True) as stream:
         assert repr(stream) == "<TextStream open after ''>"
         first = next(stream)
-        assert describer._session.engine._core.cache.turn is not None
-    assert describer._session.engine._core.cache.turn is None
+    at_rest(describer._session.engine)
     assert list(stream) == []
     assert repr(stream) == f"<TextStream closed after {first!r}>"
     with pytest.raises(ClosedError, match="before its end"):

@@ -6,10 +6,10 @@ Importing this package imports neither llama-cpp-python nor Jinja2; loading a mo
 from __future__ import annotations
 
 from astrollava.engine.class_token import ClassTokenOrder, class_token_order
+from astrollava.engine.completion import Completion
 from astrollava.engine.model import Engine
 from astrollava.engine.sampling import Sampling
 from astrollava.engine.scoring import ContinuationScore
-from astrollava.engine.sequence import Completion
 from astrollava.engine.vision import ImageEmbedding
 
 __all__ = [

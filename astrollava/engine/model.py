@@ -8,16 +8,19 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from astrollava.engine._context import MAX_OUTPUTS
 from astrollava.engine._core import load_core
 from astrollava.engine._prompt import IMAGE_MARKER, Plan, make_plan
-from astrollava.engine.sampling import Sampling
-from astrollava.engine.scoring import ContinuationScore, next_logits, score
-from astrollava.engine.sequence import Completion
+from astrollava.engine.completion import Completion
+from astrollava.engine.image_cache import MemoryCache
+from astrollava.engine.requests import Generation, NextLogits, Request
+from astrollava.engine.sampling import Sampling, make_sampler
+from astrollava.engine.scoring import ContinuationScore, Scoring, tokens_of
 from astrollava.engine.vision import ImageEmbedding, pixel_key
 from astrollava.errors import InvalidRequest, ModelNotFound, TemplateError
 
@@ -26,8 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-#: Encoded images kept.
-_CACHED_IMAGES = 4
+_Result = TypeVar("_Result")
+
+#: Bytes of encoded images kept.
+_CACHED_BYTES = 64 * 2**20
 
 
 class Engine:
@@ -54,6 +59,13 @@ class Engine:
     threads : int, optional
         Threads to compute with; by default as many as the models' sizes keep busy, at most one a
         physical core this process may use.
+    parallel : int, optional
+        Requests worked on at the same time, in [1, 32]; each takes a context's memory as soon as
+        there is more than one. By default what a quarter of the free memory holds, at most 16.
+    exact : bool
+        Whether a result must be the same, to the last bit, whatever is worked on beside it. False
+        lets tokens of several requests always be evaluated together, which is faster unless the
+        weights are Q8_0, where it makes no difference on a CPU.
 
     Attributes
     ----------
@@ -107,12 +119,16 @@ class Engine:
         projector_on_gpu: bool = False,
         mmproj_twin: str | PathLike[str] | None = None,
         threads: int | None = None,
+        parallel: int | None = None,
+        exact: bool = True,
     ) -> None:
         if n_ctx is not None:
             _check_integer("n_ctx", n_ctx, 1, 2**24)
         _check_integer("n_gpu_layers", n_gpu_layers, -1, 10_000)
         if threads is not None:
             _check_integer("threads", threads, 1, 512)
+        if parallel is not None:
+            _check_integer("parallel", parallel, 1, MAX_OUTPUTS)
         paths = Path(text), Path(mmproj)
         twin = None if mmproj_twin is None else Path(mmproj_twin)
         for path in (*paths, *([] if twin is None else [twin])):
@@ -125,20 +141,23 @@ class Engine:
             n_gpu_layers=n_gpu_layers,
             projector_on_gpu=projector_on_gpu,
             threads=threads,
+            parallel=parallel,
+            exact=exact,
         )
+        self._images = MemoryCache(_CACHED_BYTES)
         # Also at exit, while the drivers of GPUs are still there to free into.
         self._close = weakref.finalize(self, self._core.close)
         model, projector = self._core.model, self._core.projector
         self.image_size: tuple[int, int] = projector.image_size
         self.image_tokens: int = projector.image_tokens
         self.lost_patches: tuple[int, ...] = projector.lost_patches
-        self.n_ctx: int = self._core.context.n_ctx
+        self.n_ctx: int = self._core.scheduler.context.n_ctx
         self.n_embd: int = model.n_embd
         self.architecture: str = model.architecture
         self.projector: str = projector.kind
         self.chat_template: str | None = model.chat_template
         self.image_marker: str = IMAGE_MARKER
-        self.threads: int = self._core.context.threads
+        self.threads: int = self._core.scheduler.context.threads
         self._template: ChatTemplate | None = None
 
     def format(self, messages: Sequence[Mapping[str, Any]]) -> str:
@@ -213,14 +232,18 @@ class Engine:
         core = self._core
         core.projector.check(rgb)
         key = pixel_key(rgb)
-        with core.lock:
+        found = self._images.get(key)
+        if found is not None:
             core.check_open()
-            found = core.images.get(key)
+            return found
+        with core.seeing:
+            core.check_open()
+            # Another thread may just have done it.
+            found = self._images.get(key)
             if found is None:
-                found = core.images[key] = core.projector.encode(rgb, key)
-            core.images.move_to_end(key)
-            while len(core.images) > _CACHED_IMAGES:
-                core.images.popitem(last=False)
+                with core.compute:
+                    found = core.projector.encode(rgb, key)
+                self._images.put(found)
         return found
 
     def complete(
@@ -231,6 +254,8 @@ class Engine:
         sampling: Sampling | None = None,
         stop: Sequence[str] = (),
         cancel: threading.Event | None = None,
+        grammar: str | None = None,
+        client: object = None,
     ) -> Completion:
         """Start to generate the text that follows `prompt`.
 
@@ -246,11 +271,16 @@ class Engine:
             The text ends before any of these.
         cancel : threading.Event, optional
             Setting it ends the text at the next token, from any thread.
+        grammar : str, optional
+            The text follows this grammar, in GBNF, as far as it goes.
+        client : object, optional
+            Requests of different clients take turns.
 
         Returns
         -------
         Completion
-            An iterator over pieces of text; nothing is computed before the first is asked for.
+            An iterator over pieces of text; nothing is evaluated before the first is asked for, or
+            `Completion.start` is called.
 
         Raises
         ------
@@ -263,8 +293,24 @@ class Engine:
         """
         if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
             raise InvalidRequest(f"stop={stop!r}", expected="a sequence of texts, none empty")
-        plan = self._plan(prompt, images)
-        return Completion(self, self._core, plan, sampling or Sampling(), stop, cancel)
+        core, chosen = self._core, sampling or Sampling()
+        plain = chosen.temperature == 0 and chosen.repeat_penalty == 1.0 and grammar is None
+
+        def sampler() -> Any:
+            return make_sampler(core.lib, chosen, core.model.n_vocab)
+
+        request = Generation(
+            self._plan(prompt, images),
+            core.model,
+            n_ctx=self.n_ctx,
+            max_tokens=chosen.max_tokens,
+            sampler=None if plain else sampler,
+            free=core.lib.llama.llama_sampler_free,
+            stop=stop,
+            is_cancelled=cancel.is_set if cancel is not None else lambda: False,
+            client=client,
+        )
+        return Completion(self, core.scheduler, request)
 
     def score(
         self, prompt: str, images: Sequence[ImageEmbedding], continuations: Sequence[str]
@@ -290,7 +336,16 @@ class Engine:
         """
         if isinstance(continuations, str):
             raise InvalidRequest("continuations is one text", expected="a sequence of texts")
-        return score(self._core, self._plan(prompt, images), continuations)
+        plan = self._plan(prompt, images)
+        if not continuations:
+            return []
+        core, scheduler = self._core, self._core.scheduler
+        with core.words:
+            core.check_open()
+            tokens = tokens_of(core.model, plan, continuations, self.n_ctx)
+        return self._done(
+            Scoring(plan, tokens, continuations, row_by_row=lambda: scheduler.row_by_row)
+        )
 
     def logits(self, prompt: str, images: Sequence[ImageEmbedding] = ()) -> npt.NDArray[np.float32]:
         """Return the logits of the token that follows `prompt`.
@@ -309,15 +364,18 @@ class Engine:
         ContextTooLong, InvalidRequest, ClosedError
             As for `complete`.
         """
-        return next_logits(self._core, self._plan(prompt, images))
+        return self._done(NextLogits(self._plan(prompt, images)))
+
+    def _done(self, request: Request[_Result]) -> _Result:
+        self._core.scheduler.submit(request)
+        return request.wait()
 
     def _plan(self, prompt: str, images: Sequence[ImageEmbedding]) -> Plan:
         core = self._core
-        with core.lock:
+        with core.words:
             core.check_open()
-            return make_plan(
-                core.model, prompt, images, n_ctx=self.n_ctx, n_batch=core.context.n_batch
-            )
+            n_batch = core.scheduler.context.n_batch
+            return make_plan(core.model, prompt, images, n_ctx=self.n_ctx, n_batch=n_batch)
 
     @property
     def closed(self) -> bool:

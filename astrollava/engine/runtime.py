@@ -248,3 +248,29 @@ def _quota() -> int | None:
         return math.ceil(int(quota) / int(period))
     except (OSError, ValueError):
         return None
+
+
+def available_memory() -> int:
+    """Return how many bytes of memory this process may still take, as far as the system tells."""
+    free = _reported_as_available()
+    if free is None:
+        # macOS and Windows: a quarter of a small laptop.
+        free = 2**31
+    try:
+        group = Path("/sys/fs/cgroup")
+        most = int((group / "memory.max").read_text())
+        free = min(free, most - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):
+        # No control group, or one without a limit ("max").
+        pass
+    return max(free, 0)
+
+
+def _reported_as_available() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    return None

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from astrollava.engine._native import MAX_OUTPUTS, TextModel
-from astrollava.engine._prompt import Plan, remedy
-from astrollava.engine.sequence import Turn, exclusively, never
+from astrollava.engine._context import MAX_OUTPUTS, Logits
+from astrollava.engine._native import TextModel
+from astrollava.engine._prompt import Block, Plan, remedy, size_of
+from astrollava.engine.requests import Request, Work
+from astrollava.engine.slots import Slot
 from astrollava.errors import ContextTooLong, GenerationError, InvalidRequest
 
-if TYPE_CHECKING:
-    from astrollava.engine._core import Core
-
-__all__ = ["ContinuationScore", "next_logits", "score"]
+__all__ = ["ContinuationScore", "Scoring", "tokens_of"]
 
 
 @dataclass(frozen=True)
@@ -37,22 +35,10 @@ class ContinuationScore:
     tokens: int
 
 
-def score(core: Core, plan: Plan, continuations: Sequence[str]) -> list[ContinuationScore]:
-    """Score each continuation after the prompt, which is evaluated once.
-
-    Parameters
-    ----------
-    core : Core
-        The engine's parts.
-    plan : Plan
-        The prompt.
-    continuations : sequence of str
-        Texts, none empty; a leading space counts.
-
-    Returns
-    -------
-    list of ContinuationScore
-        In the order given; each is the same whatever the others are.
+def tokens_of(
+    model: TextModel, plan: Plan, continuations: Sequence[str], n_ctx: int
+) -> list[tuple[int, ...]]:
+    """Return the tokens of each continuation as they follow the prompt.
 
     Raises
     ------
@@ -61,48 +47,19 @@ def score(core: Core, plan: Plan, continuations: Sequence[str]) -> list[Continua
     ContextTooLong
         A continuation does not fit behind the prompt.
     """
-    sequences = [_tokens_after(core.model, plan, text) for text in continuations]
-    for text, tokens in zip(continuations, sequences, strict=True):
+    found = []
+    for text in continuations:
+        tokens = _tokens_after(model, plan, text)
         # The last token is predicted, not evaluated.
         needed = plan.tokens + len(tokens) - 1
-        if needed > core.context.n_ctx:
+        if needed > n_ctx:
             raise ContextTooLong(
                 f"the prompt with the continuation {text!r} has {needed + 1} tokens",
-                expected=f"at most {core.context.n_ctx + 1}",
-                hint=remedy(core.model, core.context.n_ctx, "Shorten the continuation"),
+                expected=f"at most {n_ctx + 1}",
+                hint=remedy(model, n_ctx, "Shorten the continuation"),
             )
-    if not sequences:
-        return []
-
-    def evaluate() -> list[ContinuationScore]:
-        core.cache.prefill(plan.blocks, never)
-        first = _log_softmax(core.context.logits(-1))
-        scores = []
-        for tokens in sequences:
-            total = float(first[tokens[0]])
-            if len(tokens) > 1:
-                total += _rest(core, plan, tokens)
-            scores.append(ContinuationScore(total, len(tokens)))
-        return scores
-
-    scores = exclusively(core, Turn(), evaluate)
-    for text, result in zip(continuations, scores, strict=True):
-        if np.isnan(result.logprob):
-            raise GenerationError(
-                f"the model gives no number for the continuation {text!r}",
-                hint="Its weights may be damaged: check the file against its published hash",
-            )
-    return scores
-
-
-def next_logits(core: Core, plan: Plan) -> npt.NDArray[np.float32]:
-    """Return the logits of the token after the prompt, shape ``(vocabulary,)``."""
-
-    def evaluate() -> npt.NDArray[np.float32]:
-        core.cache.prefill(plan.blocks, never)
-        return core.context.logits(-1)
-
-    return exclusively(core, Turn(), evaluate)
+        found.append(tuple(tokens))
+    return found
 
 
 def _tokens_after(model: TextModel, plan: Plan, text: str) -> list[int]:
@@ -117,27 +74,105 @@ def _tokens_after(model: TextModel, plan: Plan, text: str) -> list[int]:
     return tokens
 
 
-def _rest(core: Core, plan: Plan, tokens: Sequence[int]) -> float:
-    """Sum the log-probabilities of all tokens but the first; the cache is left at the prompt."""
-    total = 0.0
-    if core.cache.tokens != plan.tokens:
-        # A kind of cache that cannot forget a part has lost the prompt with the text scored before.
-        core.cache.prefill(plan.blocks, never)
-    start = core.cache.position
-    step = min(MAX_OUTPUTS, core.context.n_batch)
-    try:
-        for at in range(0, len(tokens) - 1, step):
-            given = tokens[at : min(at + step, len(tokens) - 1)]
-            core.context.decode_tokens(given, start + at, all_logits=True)
-            rows = _log_softmax(np.stack([core.context.logits(i) for i in range(len(given))]))
-            wanted = tokens[at + 1 : at + 1 + len(given)]
-            total += float(rows[np.arange(len(given)), wanted].sum())
-    finally:
-        core.cache.rewind()
-    return total
+class Scoring(Request[list[ContinuationScore]]):
+    """Scores of continuations; what they begin with in common is evaluated once.
+
+    Parameters
+    ----------
+    plan, client
+        As for `Request`.
+    continuations : sequence of tuple of int
+        Their tokens.
+    texts : sequence of str
+        The same in words, for an error.
+    row_by_row : callable
+        Whether tokens must be evaluated one at a time, so that the score of one continuation does
+        not depend on the others.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        continuations: Sequence[tuple[int, ...]],
+        texts: Sequence[str],
+        *,
+        row_by_row: Callable[[], bool],
+        client: object = None,
+    ) -> None:
+        super().__init__(plan, client)
+        self._continuations = continuations
+        self._texts = texts
+        self._row_by_row = row_by_row
+        self._totals = [0.0] * len(continuations)
+
+    def work(self, slot: Slot) -> Work:
+        """Walk the tree that the continuations make, depth first."""
+        step = 1 if self._row_by_row() else min(MAX_OUTPUTS, slot.context.n_batch)
+        everyone = list(range(len(self._continuations)))
+        self._count(everyone, 0, slot.context.logits()[-1])
+        # Continuations equal up to some depth and in the token there, and the blocks that lead
+        # there.
+        paths: list[tuple[list[int], tuple[Block, ...]]] = [
+            (group, ()) for group in self._groups(everyone, 0)
+        ]
+        while paths:
+            members, path = paths.pop()
+            yield None
+            wanted = (*self.plan.blocks, *path)
+            slot.cut(slot.shares(wanted))
+            # Nothing, but where this kind of cache cannot forget a part.
+            for block in wanted[len(slot.blocks) :]:
+                slot.evaluate(block)
+            start = size_of(path)
+            stop = min(self._parting(members, start), start + step)
+            given = self._continuations[members[0]][start:stop]
+            slot.evaluate(given, all_logits=True)
+            for depth, logits in enumerate(slot.context.logits(), start=start + 1):
+                self._count(members, depth, logits)
+            paths += [(group, (*path, given)) for group in self._groups(members, stop)]
+        slot.cut(len(self.plan.blocks))
+        self._hand_over()
+
+    def _count(self, members: Sequence[int], depth: int, logits: Logits) -> None:
+        """Add what the tokens at `depth` are worth, given what is before them."""
+        shares = _log_softmax(logits)
+        for member in members:
+            self._totals[member] += float(shares[self._continuations[member][depth]])
+
+    def _groups(self, members: Sequence[int], depth: int) -> list[list[int]]:
+        """Part members by their token at `depth`; those that end with it are done."""
+        groups: dict[int, list[int]] = {}
+        for member in members:
+            tokens = self._continuations[member]
+            if len(tokens) > depth + 1:
+                groups.setdefault(tokens[depth], []).append(member)
+        return list(groups.values())
+
+    def _parting(self, members: Sequence[int], start: int) -> int:
+        """Return up to where members equal at `start` are equal and all have more to come."""
+        tokens = [self._continuations[member] for member in members]
+        last = min(map(len, tokens)) - 1
+        at = start + 1
+        while at < last and all(other[at] == tokens[0][at] for other in tokens):
+            at += 1
+        return at
+
+    def _hand_over(self) -> None:
+        for text, total in zip(self._texts, self._totals, strict=True):
+            if np.isnan(total):
+                raise GenerationError(
+                    f"the model gives no number for the continuation {text!r}",
+                    hint="Its weights may be damaged: check the file against its published hash",
+                )
+        self.succeed(
+            [
+                ContinuationScore(total, len(tokens))
+                for total, tokens in zip(self._totals, self._continuations, strict=True)
+            ]
+        )
 
 
-def _log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _log_softmax(logits: Logits) -> npt.NDArray[np.float64]:
     """Log-probabilities over the last axis, in double precision."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=-1, keepdims=True)

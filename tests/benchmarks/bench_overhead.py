@@ -24,6 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from astrollava.engine import Engine, Sampling, runtime
+from engine_state import forget
 from tiny_pair import TinyPair, write_pair
 
 TOKENS = 200
@@ -54,6 +55,8 @@ class Bare:
         params.n_ctx, params.n_batch, params.n_ubatch = 1024, n_batch, n_batch
         params.n_outputs_max = params.n_outputs_max_per_seq = 32
         params.n_threads = params.n_threads_batch = threads
+        if threads > 1:
+            params.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.context = llama.llama_init_from_model(self.model, params)
         self.memory = llama.llama_get_memory(self.context)
         self.blocks = blocks
@@ -115,14 +118,12 @@ class Bare:
 
 def with_engine(engine: Engine, prompt: str, rgb: np.ndarray) -> list[int]:
     """One request as a user makes it, nothing kept from the one before."""
-    core = engine._core
-    core.images.clear()
-    core.cache.cut(0)
+    engine._images.clear()
+    forget(engine)
     image = engine.encode_image(rgb)
     completion = engine.complete(prompt, [image], sampling=Sampling(max_tokens=TOKENS))
-    for _piece in completion:
-        pass
-    return completion._tokens
+    completion.run()
+    return completion._request.tokens
 
 
 def main() -> int:
@@ -145,7 +146,7 @@ def compare(text: Path, mmproj: Path, *, threads: int, rounds: int) -> int:
     content = [{"type": "image"}, {"type": "text", "text": "Describe this galaxy in detail."}]
     prompt = engine.format([{"role": "user", "content": content}])
     blocks = engine._plan(prompt, [engine.encode_image(rgb)]).blocks
-    bare = Bare(text, mmproj, threads, engine._core.context.n_batch, blocks)
+    bare = Bare(text, mmproj, threads, engine._core.scheduler.context.n_batch, blocks)
     if (drawn := bare.run(rgb)) != with_engine(engine, prompt, rgb):
         raise SystemExit("the two sides disagree: nothing to compare")
     times: dict[str, list[tuple[float, float]]] = {"bare": [], "engine": []}

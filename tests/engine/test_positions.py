@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from astrollava.engine import Engine, Sampling
-from astrollava.engine._native import Context
+from astrollava.engine._context import Context
 from astrollava.engine._positions import Piece, Places, embedding_batch
 from astrollava.engine._prompt import ImageBlock, make_plan, size_of, span_of
 from astrollava.engine.vision import ImageEmbedding
 from astrollava.models import ModelFiles, facts
+from engine_state import forget, held
 from gguf_files import MMPROJS, TEXTS, Tensor
 
 #: llama.cpp's kernels differ by the size of a batch; a wrong position moves a logit by units.
@@ -92,9 +93,14 @@ class Reference:
     def __init__(self, engine: Engine) -> None:
         self.core = engine._core
         # The same, so that long texts are cut at the same places.
-        self.n_batch = self.core.context.n_batch
+        self.n_batch = self.core.scheduler.context.n_batch
         self.context = Context(
-            self.core.lib, self.core.model, n_ctx=engine.n_ctx, n_batch=self.n_batch, threads=1
+            self.core.lib,
+            self.core.model,
+            n_ctx=engine.n_ctx,
+            n_batch=self.n_batch,
+            threads=1,
+            flash_attention=True,
         )
 
     def __enter__(self) -> Reference:
@@ -121,7 +127,7 @@ class Reference:
         chunks = mtmd.mtmd_input_chunks_init()
         projector = self.core.projector.pointer
         assert mtmd.mtmd_tokenize(projector, chunks, ctypes.byref(text), bitmaps, n) == 0
-        self.context.clear()
+        self.context.truncate(0, -1)
         position = ctypes.c_int32(0)
         assert not mtmd.mtmd_helper_eval_chunks(
             projector, self.context._pointer, chunks, 0, 0, self.n_batch, True,
@@ -130,7 +136,9 @@ class Reference:
         mtmd.mtmd_input_chunks_free(chunks)
         for bitmap in bitmaps:
             mtmd.mtmd_bitmap_free(bitmap)
-        return self.context.logits(-1), position.value
+        pointer = self.core.lib.llama.llama_get_logits_ith(self.context._pointer, -1)
+        rows = np.ctypeslib.as_array(pointer, (self.core.model.n_vocab,))
+        return rows.copy(), position.value
 
     def greedy(self, prompt: str, pictures: list[np.ndarray], count: int) -> list[int]:
         """Return the `count` tokens likeliest one after the other."""
@@ -142,9 +150,9 @@ class Reference:
                 return tokens[:-1]
             if len(tokens) == count:
                 return tokens
-            self.context.decode_one(tokens[-1], position)
+            self.context.decode_rows([tokens[-1]], [position], [0])
             position += 1
-            logits = self.context.logits(-1)
+            logits = self.context.logits()[-1].copy()
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -155,10 +163,10 @@ def test_logits_and_text_are_those_of_mtmd(engine: Engine, name: str) -> None:
     with Reference(engine) as reference:
         expected, position = reference.logits(prompt, pictures)
         assert np.abs(engine.logits(prompt, images) - expected).max() < CLOSE
-        assert engine._core.cache.position == position < engine._core.cache.tokens
+        assert held(engine).position == position < held(engine).tokens
         completion = engine.complete(prompt, images, sampling=SHORT)
         list(completion)
-        assert completion._tokens == reference.greedy(prompt, pictures, SHORT.max_tokens)
+        assert completion._request.tokens == reference.greedy(prompt, pictures, SHORT.max_tokens)
 
 
 @pytest.mark.parametrize("change", ["line", "transposed", "span"])
@@ -184,8 +192,7 @@ def test_a_conversation_says_what_a_fresh_engine_says(engine: Engine, fresh: Eng
     prompt, reused = ONE, []
     images, alone = encoded(engine, [5]), encoded(fresh, [5])
     for turn in range(4):
-        with fresh._core.lock:
-            fresh._core.cache.cut(0)
+        forget(fresh)
         completion = engine.complete(prompt, images, sampling=SHORT)
         text = "".join(completion)
         assert text == "".join(fresh.complete(prompt, alone, sampling=SHORT)), turn
@@ -210,8 +217,8 @@ def test_continuations_are_scored_where_they_stand(engine: Engine) -> None:
             for at, token in enumerate(tokens):
                 row = logits.astype(np.float64)
                 total += float(row[token] - np.logaddexp.reduce(row))
-                reference.context.decode_one(token, position + at)
-                logits = reference.context.logits(-1)
+                reference.context.decode_rows([token], [position + at], [0])
+                logits = reference.context.logits()[-1].copy()
             assert score.logprob == pytest.approx(total, abs=CLOSE * len(tokens))
 
 
@@ -219,7 +226,7 @@ def test_an_image_larger_than_a_batch(tmp_path: Path) -> None:
     """Its rows share one time: the second half must not be taken for tokens out of order."""
     files = write(tmp_path, "qwen2vl", side=384, context=2048)
     with Engine(*files, threads=1) as engine, Reference(engine) as reference:
-        assert engine.image_tokens == 576 > engine._core.context.n_batch
+        assert engine.image_tokens == 576 > engine._core.scheduler.context.n_batch
         images = encoded(engine, [1])
         expected, _ = reference.logits(ONE, [picture(engine, 1)])
         assert np.abs(engine.logits(ONE, images) - expected).max() < CLOSE
@@ -232,17 +239,17 @@ def test_an_image_left_half_way_is_not_taken_for_read(tmp_path: Path) -> None:
         core = engine._core
         expected = engine.logits(ONE, [image])
         blocks = make_plan(
-            core.model, ONE, [image], n_ctx=engine.n_ctx, n_batch=core.context.n_batch
+            core.model, ONE, [image], n_ctx=engine.n_ctx, n_batch=core.scheduler.context.n_batch
         ).blocks
         first = next(i for i, block in enumerate(blocks) if isinstance(block, ImageBlock))
         for evaluated in range(first, first + 3):
-            core.cache.cut(0)
-            steps = iter([False] * evaluated + [True])
-            assert core.cache.prefill(blocks, lambda steps=steps: next(steps)) is None
-            core.cache.rewind()
+            slot = held(forget(engine))
+            for block in blocks[:evaluated]:
+                slot.evaluate(block)
+            slot.cut(len(slot.blocks))
             kept = evaluated if evaluated != first + 1 else first
-            assert core.cache.tokens == size_of(blocks[:kept])
-            assert core.cache.position == sum(map(span_of, blocks[:kept]))
+            assert slot.tokens == size_of(blocks[:kept])
+            assert slot.position == sum(map(span_of, blocks[:kept]))
             assert np.array_equal(engine.logits(ONE, [image]), expected)
 
 
@@ -253,7 +260,7 @@ def test_a_text_that_fills_the_context_ends(tmp_path: Path) -> None:
         completion = engine.complete("<s><__media__>ab", images, sampling=Sampling(max_tokens=500))
         list(completion)
         assert completion.finish_reason in {"context", "stop"}
-        assert completion.finish_reason == "stop" or engine._core.cache.tokens == 128
+        assert completion.finish_reason == "stop" or held(engine).tokens == 128
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from astrollava.engine import Engine
 from astrollava.errors import ContextTooLong, InvalidRequest
+from engine_state import forget
 from tiny_pair import byte_token
 
 Load = Callable[..., Engine]
@@ -17,14 +18,9 @@ Load = Callable[..., Engine]
 
 def reference(engine: Engine, prompt: str, continuation: str) -> float:
     """The sum over tokens, each from a prompt of its own that ends right before it."""
-    core = engine._core
     total = 0.0
     for i, character in enumerate(continuation):
-        plan = engine._plan(prompt + continuation[:i], ())
-        with core.lock:
-            core.cache.cut(0)
-            core.cache.prefill(plan.blocks, lambda: False)
-            logits = core.context.logits(-1).astype(float)
+        logits = forget(engine).logits(prompt + continuation[:i]).astype(float)
         logits -= logits.max()
         total += logits[byte_token(ord(character))] - math.log(np.exp(logits).sum())
     return total

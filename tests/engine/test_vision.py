@@ -11,6 +11,7 @@ import pytest
 
 from astrollava.engine import Engine
 from astrollava.engine._prompt import ImageBlock, make_plan
+from astrollava.engine.image_cache import MemoryCache
 from astrollava.errors import InvalidRequest
 
 Picture = Callable[..., np.ndarray]
@@ -29,9 +30,12 @@ def test_embeddings_have_the_shape_promised_and_follow_the_image(
         first.values[0] = 0
 
 
-def test_an_image_is_encoded_once_and_few_are_kept(engine: Engine, picture: Picture) -> None:
+def test_an_image_is_encoded_once_and_few_are_kept(
+    engine: Engine, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = engine.encode_image(picture(engine, 1))
     assert engine.encode_image(picture(engine, 1).copy()) is first
+    monkeypatch.setattr(engine, "_images", MemoryCache(4 * first.values.nbytes))
     for seed in range(10, 20):
         engine.encode_image(picture(engine, seed))
     again = engine.encode_image(picture(engine, 1))
@@ -96,7 +100,7 @@ def test_a_model_whose_image_tokens_see_each_other_is_served(
         # Text is causal again behind it: what follows a token does not change its logits.
         core = engine._core
         before = engine.score(prompt + "7" * 70, [image], ["c"])
-        assert core.lib.llama.llama_get_causal_attn(core.context._pointer)
+        assert core.lib.llama.llama_get_causal_attn(core.scheduler.context._pointer)
         assert engine.score(prompt + "7" * 70, [image], ["c"]) == before
 
 

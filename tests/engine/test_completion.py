@@ -16,6 +16,7 @@ import pytest
 
 from astrollava.engine import Engine, Sampling
 from astrollava.errors import ContextTooLong, InvalidRequest
+from engine_state import at_rest, forget
 from tiny_pair import SPECIAL, byte_token
 
 Load = Callable[..., Engine]
@@ -31,13 +32,6 @@ def other(load: Load) -> Iterator[Engine]:
     """A second engine over the same files."""
     with load() as engine:
         yield engine
-
-
-def fresh(engine: Engine) -> Engine:
-    """The engine with nothing in its cache, as just loaded."""
-    with engine._core.lock:
-        engine._core.cache.cut(0)
-    return engine
 
 
 def saying(*tokens: int) -> dict[str, object]:
@@ -60,7 +54,7 @@ def test_a_conversation_says_what_each_of_its_prompts_says_alone(
     for turn in range(4):
         completion = engine.complete(prompt, [image], sampling=SHORT)
         text = "".join(completion)
-        assert text == "".join(fresh(other).complete(prompt, [alone], sampling=SHORT)), turn
+        assert text == "".join(forget(other).complete(prompt, [alone], sampling=SHORT)), turn
         reused.append(completion.reused_tokens)
         prompt += f"{text}</s><|user|>And number {turn}?<|assistant|>"
     # The image is in the cache from the second turn on; later turns reuse more.
@@ -76,7 +70,7 @@ def test_logits_are_bit_equal_whatever_was_in_the_cache(
     lengths = [1, 5, 12, 13, 30, 7, 40, 39, 20, 21]
     for n in lengths:
         prompt = "ab<__media__>" + " ".join(words[:n])
-        expected = fresh(other).score(prompt, [alone], ["x", "yz"])
+        expected = forget(other).score(prompt, [alone], ["x", "yz"])
         assert engine.score(prompt, [image], ["x", "yz"]) == expected, n
         # What a generation leaves behind must not be taken for a prompt evaluated in blocks.
         "".join(engine.complete(prompt, [image], sampling=Sampling(max_tokens=9)))
@@ -84,10 +78,10 @@ def test_logits_are_bit_equal_whatever_was_in_the_cache(
 
 def test_images_larger_than_a_batch_are_evaluated(load: Load, picture: Picture) -> None:
     with load(side=168, patch=7, context=1024) as engine:
-        assert engine.image_tokens == 576 > engine._core.context.n_batch
+        assert engine.image_tokens == 576 > engine._core.scheduler.context.n_batch
         image = engine.encode_image(picture(engine))
         first = "".join(engine.complete("<__media__>ab", [image], sampling=SHORT))
-        assert "".join(fresh(engine).complete("<__media__>ab", [image], sampling=SHORT)) == first
+        assert "".join(forget(engine).complete("<__media__>ab", [image], sampling=SHORT)) == first
 
 
 def test_the_image_changes_the_text(engine: Engine, picture: Picture, question: Question) -> None:
@@ -113,7 +107,7 @@ def test_a_repeat_penalty_breaks_a_repetition(engine: Engine) -> None:
         sampling = Sampling(max_tokens=60, repeat_penalty=penalty)
         completion = engine.complete("aaaa", sampling=sampling)
         list(completion)
-        return completion._tokens
+        return completion._request.tokens
 
     assert len(set(tokens(5.0))) > len(set(tokens(1.0)))
 
@@ -209,7 +203,8 @@ def test_a_closed_text_ends_and_gives_the_cache_back(load: Load) -> None:
         completion.close()
         assert (completion.finish_reason, completion.text) == ("cancelled", said)
         assert list(completion) == []
-        assert engine._core.cache.turn is None
+        at_rest(engine, 5)
+        assert completion.generated_tokens < 100
 
 
 def test_a_full_context_ends_the_text(load: Load) -> None:
@@ -241,23 +236,6 @@ def test_streams_drawn_in_turn_say_what_they_say_alone(engine: Engine) -> None:
     for _ in zip_longest(*streams):
         pass
     assert [stream.text for stream in streams] == alone
-
-
-def test_a_stream_goes_on_bit_equal_after_others(engine: Engine, other: Engine) -> None:
-    sampling = Sampling(max_tokens=100)
-
-    def draw(stream: Iterator[str], tokens: int) -> None:
-        while stream.generated_tokens < tokens:  # type: ignore[attr-defined]
-            next(stream)
-
-    alone = fresh(other).complete(LONG_TEXT, sampling=sampling)
-    draw(alone, 81)
-    disturbed = fresh(engine).complete(LONG_TEXT, sampling=sampling)
-    draw(disturbed, 80)
-    assert engine.score("other", [], ["x"])
-    draw(disturbed, 81)
-    logits = [e._core.context.logits(-1) for e in (engine, other)]
-    assert np.array_equal(*logits)
 
 
 def test_a_question_asked_while_streaming_does_not_block(engine: Engine) -> None:
@@ -339,7 +317,7 @@ def test_ctrl_c_at_any_moment_leaves_the_engine_usable(
     prompt = question(engine, LONG_TEXT)
 
     def work() -> tuple[str, object]:
-        engine._core.images.clear()
+        engine._images.clear()
         image = engine.encode_image(rgb)
         text = "".join(engine.complete(prompt, [image], sampling=SHORT))
         return text, engine.score(prompt, [image], ["a", "bcd", "efghijk"])

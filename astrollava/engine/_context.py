@@ -1,0 +1,228 @@
+"""One llama.cpp context: a KV cache of several sequences, and the batches that feed it.
+
+Nothing here locks: one thread at a time may use a context.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from astrollava.engine import _logs as logs
+from astrollava.engine._native import TextModel
+from astrollava.engine._positions import Piece, Places, embedding_batch
+from astrollava.engine.runtime import Bindings
+from astrollava.errors import GenerationError, ModelLoadFailed
+
+__all__ = ["MAX_OUTPUTS", "Context", "Logits"]
+
+Logits: TypeAlias = npt.NDArray[np.float32]
+
+#: Rows of logits asked for in one decode at most; bounds the compute buffer of large vocabularies.
+MAX_OUTPUTS = 32
+
+
+class Context:
+    """A KV cache of `sequences` sequences that know nothing of each other.
+
+    Parameters
+    ----------
+    lib : Bindings
+        llama.cpp.
+    model : TextModel
+        The weights.
+    n_ctx : int
+        Tokens each sequence may hold.
+    n_batch : int
+        Rows evaluated at once at most.
+    threads : int
+        Threads that evaluate.
+    sequences : int
+        How many, at most `MAX_OUTPUTS`.
+    flash_attention : bool
+        Whether llama.cpp may use it. On a CPU with more than one thread its result for a sequence
+        of more than 256 tokens depends on whether others are evaluated beside it.
+    """
+
+    def __init__(
+        self,
+        lib: Bindings,
+        model: TextModel,
+        *,
+        n_ctx: int,
+        n_batch: int,
+        threads: int,
+        sequences: int = 1,
+        flash_attention: bool = False,
+    ) -> None:
+        llama = lib.llama
+        params = llama.llama_context_default_params()
+        params.n_ctx = n_ctx * sequences
+        params.n_batch = params.n_ubatch = n_batch
+        params.n_seq_max = sequences
+        params.n_outputs_max = params.n_outputs_max_per_seq = min(MAX_OUTPUTS, n_batch)
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = False
+        params.flash_attn_type = (
+            llama.LLAMA_FLASH_ATTN_TYPE_AUTO
+            if flash_attention
+            else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        logs.clear()
+        self._pointer = llama.llama_init_from_model(model.pointer, params)
+        if not self._pointer:
+            raise ModelLoadFailed(
+                f"llama.cpp cannot make a context of {n_ctx} tokens for {sequences} sequences"
+                f" ({logs.tail()})",
+                hint="Ask for a smaller n_ctx or fewer sequences (parallel), or free memory",
+            )
+        self._lib = lib
+        self.threads = threads
+        self.sequences = sequences
+        self._memory = llama.llama_get_memory(self._pointer)
+        self.n_vocab = model.n_vocab
+        # llama.cpp pads what it is asked for: the limit asked for holds, so results do not depend
+        # on the padding.
+        self.n_ctx = min(n_ctx, int(llama.llama_n_ctx_seq(self._pointer)))
+        self.n_batch = int(llama.llama_n_batch(self._pointer))
+        self._decode = llama.llama_decode
+        self._sample = llama.llama_sampler_sample
+        self._make_batch(self.n_batch)
+        self._rows: Logits = np.empty((0, self.n_vocab), np.float32)
+        self._rows_at = 0
+        self._kept = 0
+        self._best: npt.NDArray[np.intp] | None = None
+
+    def _make_batch(self, n: int) -> None:
+        llama = self._lib.llama
+        self._tokens = np.zeros(n, np.int32)
+        self._positions = np.zeros(n, np.int32)
+        self._sequence_ids = np.zeros(n, np.int32)
+        self._counts = np.ones(n, np.int32)
+        # Each row points at its sequence's number.
+        first = self._sequence_ids.ctypes.data
+        self._pointers = first + np.arange(n, dtype=np.uintp) * self._sequence_ids.itemsize
+        self._wanted = np.zeros(n, np.int8)
+        int32, byte = ctypes.POINTER(ctypes.c_int32), ctypes.POINTER(ctypes.c_int8)
+        self._batch = llama.llama_batch(
+            n_tokens=0,
+            token=self._tokens.ctypes.data_as(int32),
+            pos=self._positions.ctypes.data_as(int32),
+            n_seq_id=self._counts.ctypes.data_as(int32),
+            seq_id=self._pointers.ctypes.data_as(ctypes.POINTER(int32)),
+            logits=self._wanted.ctypes.data_as(byte),
+        )
+        self._embedded = llama.llama_batch.from_buffer_copy(self._batch)
+        self._embedded.token = None
+
+    def decode_rows(
+        self, tokens: Sequence[int], positions: Sequence[int], sequences: Sequence[int]
+    ) -> None:
+        """Evaluate one token of each of several sequences and keep the logits of all."""
+        n = len(tokens)
+        self._tokens[:n] = tokens
+        self._positions[:n] = positions
+        self._sequence_ids[:n] = sequences
+        self._wanted[:n] = 1
+        self._run(self._batch, n)
+
+    def decode_tokens(
+        self, tokens: Sequence[int], position: int, sequence: int, *, all_logits: bool = False
+    ) -> None:
+        """Evaluate at most `n_batch` tokens of a sequence; keep the last one's logits, or all."""
+        n = len(tokens)
+        self._tokens[:n] = tokens
+        self._positions[:n] = np.arange(position, position + n)
+        self._sequence_ids[:n] = sequence
+        self._wanted[:n] = all_logits
+        self._wanted[n - 1] = 1
+        self._run(self._batch, n)
+
+    def decode_embeddings(
+        self,
+        values: npt.NDArray[np.float32],
+        position: int,
+        sequence: int,
+        *,
+        causal: bool,
+        places: Places | None = None,
+    ) -> None:
+        """Evaluate at most `n_batch` rows of `values`, shape ``(n, n_embd)``, as image tokens."""
+        given = embedding_batch([Piece(values, position, places, sequence)])
+        n = len(values)
+        self._embedded.embd = given.values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        self._embedded.pos = given.positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        self._sequence_ids[:n] = given.sequences
+        self._wanted[:n] = 0
+        self._wanted[n - 1] = 1
+        if not causal:
+            self._lib.llama.llama_set_causal_attn(self._pointer, False)
+        try:
+            self._run(self._embedded, n)
+        finally:
+            if not causal:
+                self._lib.llama.llama_set_causal_attn(self._pointer, True)
+
+    def _run(self, batch: Any, n: int) -> None:
+        batch.n_tokens = n
+        self._best = None
+        self._kept = int(np.count_nonzero(self._wanted[:n]))
+        if status := self._decode(self._pointer, batch):
+            raise GenerationError(
+                f"llama.cpp could not evaluate {n} tokens (status {status})",
+                hint="Close the engine and load the model again; if it happens anew, the model file"
+                " is of a kind this version of llama.cpp does not support",
+            )
+
+    def sample(self, sampler: Any, row: int) -> int:
+        """Draw a token from the logits of `row` of the last batch (-1: the last kept)."""
+        return int(self._sample(sampler, self._pointer, row))
+
+    def best(self, row: int) -> int:
+        """Return the most probable token after `row` of those kept; the first of equals."""
+        if self._best is None:
+            self._best = self.logits().argmax(axis=1)
+        return int(self._best[row])
+
+    def logits(self) -> Logits:
+        """Return the rows of logits kept by the last decode, shape ``(rows, n_vocab)``.
+
+        They are llama.cpp's own memory: good until the next decode.
+        """
+        # This puts the rows in the order of the batch, side by side.
+        pointer = self._lib.llama.llama_get_logits(self._pointer)
+        address = ctypes.cast(pointer, ctypes.c_void_p).value
+        if address is None:
+            raise GenerationError("llama.cpp kept no logits", hint="Load the model again")
+        if address != self._rows_at or self._kept > len(self._rows):
+            memory = (ctypes.c_float * (self._kept * self.n_vocab)).from_address(address)
+            self._rows = np.ctypeslib.as_array(memory).reshape(self._kept, self.n_vocab)
+            self._rows_at = address
+        return self._rows[: self._kept]
+
+    def truncate(self, sequence: int, position: int) -> bool:
+        """Forget a sequence from `position` on; False where this kind of cache cannot."""
+        return bool(self._lib.llama.llama_memory_seq_rm(self._memory, sequence, position, -1))
+
+    def save(self, sequence: int) -> ctypes.Array[ctypes.c_uint8]:
+        """Copy what the cache holds of a sequence."""
+        llama = self._lib.llama
+        size = int(llama.llama_state_seq_get_size(self._pointer, sequence))
+        state = (ctypes.c_uint8 * size)()
+        got = int(llama.llama_state_seq_get_data(self._pointer, state, size, sequence))
+        return state if got == size else (ctypes.c_uint8 * 0)()
+
+    def restore(self, sequence: int, state: ctypes.Array[ctypes.c_uint8]) -> bool:
+        """Make a sequence hold what was saved of one, of this context or of one like it."""
+        if not len(state):
+            return False
+        llama = self._lib.llama
+        return bool(llama.llama_state_seq_set_data(self._pointer, state, len(state), sequence))
+
+    def free(self) -> None:
+        """Release the cache and the compute buffers."""
+        self._lib.llama.llama_free(self._pointer)

@@ -1,0 +1,322 @@
+"""Many requests in flight over one context: who is worked on when, and in which sequence.
+
+One thread owns the context. A request is put into a sequence, its prompt is evaluated block by
+block, then its tokens are drawn one by one; between any two evaluations others take their turn,
+and tokens that several requests wait for are evaluated together. Sequences are added when there is
+first more than one request at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from astrollava.engine._context import Context
+from astrollava.engine._prompt import ImageBlock, size_of
+from astrollava.engine.independence import rows_are_independent
+from astrollava.engine.requests import Request, Work
+from astrollava.engine.slots import Slot
+from astrollava.errors import AstrollavaError, ClosedError, GenerationError
+
+__all__ = ["Scheduler"]
+
+#: Blocks of prompts evaluated at most between two steps of the texts being generated.
+_PROMPTS_A_STEP = 4
+#: Tokens a request must have in common with another sequence for the cache of that to be copied.
+_WORTH_COPYING = 48
+
+
+class _Job:
+    """A request at work in a slot."""
+
+    __slots__ = ("request", "slot", "token", "work")
+
+    def __init__(self, request: Request[Any], slot: Slot, work: Work) -> None:
+        self.request = request
+        self.slot = slot
+        self.work = work
+        #: The token it wants evaluated; None where it has an evaluation of its own to make.
+        self.token: int | None = None
+
+
+class Scheduler:
+    """Works on requests, in a thread that starts with the first.
+
+    Parameters
+    ----------
+    make_context : callable
+        Number of sequences, tokens each may hold (None: as many as asked for) -> context.
+    limit : int
+        Sequences at most.
+    exact : bool
+        Whether a result must not depend, to the last bit, on what is worked on beside it.
+    compute : context manager
+        Held during each evaluation: whatever else uses all cores holds it, too.
+    """
+
+    def __init__(
+        self,
+        make_context: Callable[[int, int | None], Context],
+        *,
+        limit: int,
+        exact: bool,
+        compute: contextlib.AbstractContextManager[object],
+    ) -> None:
+        self._make_context = make_context
+        self._limit = limit
+        self._exact = exact
+        self._compute = compute
+        self.context = make_context(1, None)
+        self.slots = [Slot(self.context, 0)]
+        self._retired: Context | None = None
+        self._together: bool | None = None
+        self._waiting: OrderedDict[int, deque[Request[Any]]] = OrderedDict()
+        self._jobs: list[_Job] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._then: Callable[[], None] | None = None
+
+    def submit(self, request: Request[Any]) -> None:
+        """Queue a request.
+
+        Raises
+        ------
+        ClosedError
+            After `close`.
+        """
+        with self._changed:
+            if self._closing:
+                raise _closed()
+            self._waiting.setdefault(id(request.client), deque()).append(request)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="astrollava-engine", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify()
+
+    @property
+    def row_by_row(self) -> bool:
+        """Whether tokens are evaluated one at a time, so that results are exact."""
+        if not self._exact:
+            return False
+        if self._together is None:
+            self._together = rows_are_independent(self._make_context, len(self.slots))
+        return not self._together
+
+    def close(self, then: Callable[[], None]) -> bool:
+        """Stop the work and free the context; requests not done end with `ClosedError`.
+
+        Parameters
+        ----------
+        then : callable
+            Called at the end of the scheduler's own thread if that is the one that closes, as when
+            the garbage collector comes by in it.
+
+        Returns
+        -------
+        bool
+            Whether all is done; False where `then` will be called.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+            thread = self._thread
+        if thread is threading.current_thread():
+            self._then = then
+            return False
+        if thread is None:
+            self.context.free()
+        else:
+            thread.join()
+        return True
+
+    def _run(self) -> None:
+        try:
+            while self._next():
+                self._step()
+        finally:
+            error = _closed()
+            with self._changed:
+                self._closing = True
+                left = [request for queue in self._waiting.values() for request in queue]
+                self._waiting.clear()
+            for request in [*(job.request for job in self._jobs), *left]:
+                request.fail(error)
+            self._jobs.clear()
+            self._free_retired()
+            self.context.free()
+            if self._then is not None:
+                self._then()
+
+    def _next(self) -> bool:
+        """Wait until there is something to do; False when closing."""
+        with self._changed:
+            while not (self._closing or self._waiting or self._jobs):
+                self._changed.wait()
+            return not self._closing
+
+    def _step(self) -> None:
+        self._admit()
+        alone = [job for job in self._jobs if job.token is None][:_PROMPTS_A_STEP]
+        for job in alone:
+            self._advance(job, -1)
+        together = [job for job in self._jobs if job.token is not None]
+        for context in (self.context, self._retired):
+            # In the order of their numbers they make one batch; else llama.cpp makes several.
+            jobs = [job for job in together if job.slot.context is context]
+            if jobs:
+                self._evaluate(sorted(jobs, key=lambda job: job.slot.sequence))
+        self._free_retired()
+        # Those just served go behind the others.
+        for job in alone:
+            if job in self._jobs:
+                self._jobs.remove(job)
+                self._jobs.append(job)
+
+    def _admit(self) -> None:
+        """Put waiting requests into slots, the clients in turn."""
+        while (request := self._take()) is not None:
+            slot = self._slot_for(request)
+            self._jobs.append(_Job(request, slot, request.steps(slot)))
+
+    def _take(self) -> Request[Any] | None:
+        """Take the next request there is room for."""
+        if not self._waiting:
+            return None
+        self._drop_cancelled()
+        if not self._waiting or (len(self._busy()) == len(self.slots) and not self._grow()):
+            return None
+        with self._changed:
+            for client, queue in self._waiting.items():
+                if not self._is_being_prepared(queue[0]):
+                    request = queue.popleft()
+                    # Behind the others: clients take turns.
+                    del self._waiting[client]
+                    if queue:
+                        self._waiting[client] = queue
+                    return request
+        return None
+
+    def _drop_cancelled(self) -> None:
+        with self._changed:
+            for client, queue in list(self._waiting.items()):
+                for request in [request for request in queue if request.cancelled]:
+                    queue.remove(request)
+                    request.drop()
+                if not queue:
+                    del self._waiting[client]
+
+    def _busy(self) -> set[int]:
+        return {job.slot.sequence for job in self._jobs if job.slot.context is self.context}
+
+    def _is_being_prepared(self, request: Request[Any]) -> bool:
+        """Whether another evaluates an image at this moment that `request` will want to copy."""
+        for job in self._jobs:
+            if job.request.prompted or job.slot.context is not self.context:
+                continue
+            common = 0
+            for mine, other in zip(request.plan.blocks, job.request.plan.blocks, strict=False):
+                if mine != other:
+                    break
+                common += 1
+            blocks = request.plan.blocks[:common]
+            if any(isinstance(block, ImageBlock) for block in blocks) and all(
+                slot.shares(blocks) < common for slot in self.slots
+            ):
+                return True
+        return False
+
+    def _slot_for(self, request: Request[Any]) -> Slot:
+        """Choose a free slot, and give it what another holds of the prompt."""
+        busy = self._busy()
+        wanted = request.plan.blocks[:-1]
+
+        def held(slot: Slot) -> int:
+            return size_of(wanted[: slot.shares(wanted)])
+
+        free = [slot for slot in self.slots if slot.sequence not in busy]
+        best = max(free, key=lambda slot: (held(slot), -slot.tokens))
+        source = max(self.slots, key=held)
+        if held(source) - held(best) >= _WORTH_COPYING:
+            # What holds least is given up.
+            best = min(free, key=lambda slot: slot.tokens)
+            best.copy_from(source)
+        return best
+
+    def _grow(self) -> bool:
+        """Make a context of all the sequences there may be; what is at work stays in the old one.
+
+        llama.cpp cannot move a sequence to a context with more of them.
+        """
+        if self._limit <= len(self.slots):
+            return False
+        try:
+            new = self._make_context(self._limit, None)
+        except AstrollavaError:
+            # There is no memory for more.
+            self._limit = len(self.slots)
+            return False
+        self._retired = self.context
+        self.context = new
+        self.slots = [Slot(new, n) for n in range(self._limit)]
+        return True
+
+    def _free_retired(self) -> None:
+        """Free the context of before when nothing is at work in it any more."""
+        old = self._retired
+        if old is not None and all(job.slot.context is not old for job in self._jobs):
+            self._retired = None
+            old.free()
+
+    def _advance(self, job: _Job, row: int) -> None:
+        """Let a request make its next step."""
+        request = job.request
+        try:
+            if request.cancelled:
+                job.work.close()
+                request.drop()
+                self._jobs.remove(job)
+                return
+            with self._compute:
+                job.token = next(job.work) if job.token is None else job.work.send(row)
+        except StopIteration:
+            self._jobs.remove(job)
+        except Exception as error:
+            self._jobs.remove(job)
+            request.fail(error)
+
+    def _evaluate(self, jobs: list[_Job]) -> None:
+        """Evaluate the tokens that requests wait for, and let each make its next step."""
+        if len(jobs) > 1 and self.row_by_row:
+            for job in jobs:
+                self._evaluate([job])
+            return
+        try:
+            with self._compute:
+                jobs[0].slot.context.decode_rows(
+                    [job.token or 0 for job in jobs],
+                    [job.slot.position for job in jobs],
+                    [job.slot.sequence for job in jobs],
+                )
+        except GenerationError as error:
+            if len(jobs) > 1:
+                # Whose fault it is shows when each is evaluated alone.
+                for job in jobs:
+                    self._evaluate([job])
+                return
+            self._jobs.remove(jobs[0])
+            jobs[0].request.fail(error)
+            return
+        for row, job in enumerate(jobs):
+            assert job.token is not None
+            job.slot.append((job.token,))
+            self._advance(job, row)
+
+
+def _closed() -> ClosedError:
+    return ClosedError("the engine was closed", hint="Load the model again")
