@@ -16,12 +16,8 @@ _UNTOLD = {
     "bulge": "How prominent its bulge is cannot be told.",
     "rounded": "How round it is cannot be told.",
 }
-_HIDDEN = {
-    "bar": "a bar",
-    "spiral": "spiral arms",
-    "arms": "the number of arms",
-    "winding": "how the arms are wound",
-}
+_HIDDEN = {"arms": "the number of arms", "winding": "how the arms are wound"}
+_UNSEEN = {"bar": "no clear bar is visible", "spiral": "no clear spiral arms are visible"}
 
 
 def class_answer(label: str) -> str:
@@ -75,11 +71,16 @@ def _answer(topic: str, found: Verdict) -> str:
     if topic == "rounded" and found.form != "smooth":
         return graded(found.said["smooth"], "It is", "a disk rather than a smooth galaxy.")
     if found.form == "edge_on" and topic in _HIDDEN:
-        seen = graded(found.said["edge_on"], "It is", "seen edge-on")
-        return f"{seen}, so {_HIDDEN[topic]} cannot be told."
+        return f"{_edge_on(found)}, so {_HIDDEN[topic]} cannot be told."
+    if found.form == "edge_on" and topic in _UNSEEN:
+        return f"{_edge_on(found)}, and {_UNSEEN[topic]}."
     spiral = found.said.get("spiral")
     if topic in ("arms", "winding") and spiral is not None and spiral.value == "no":
-        return graded(spiral, "It", "shows no spiral arms.")
+        none = graded(spiral, "It", "shows no spiral arms")
+        # Only of winding: a number of arms would say that there are some.
+        if said is not None and topic == "winding":
+            return f"{none}; if there are any, they are {said.grade} {WOUND[said.value]}."
+        return f"{none}."
     if said is None:
         return _UNTOLD.get(topic, "It is hard to tell.")
     if topic == "arms":
@@ -91,6 +92,10 @@ def _answer(topic: str, found: Verdict) -> str:
     if topic == "rounded":
         return graded(said, "It is", f"{ROUNDED[said.value]}.")
     return _yes_no(topic, said)
+
+
+def _edge_on(found: Verdict) -> str:
+    return graded(found.said["edge_on"], "It is", "seen edge-on")
 
 
 def _smooth(said: Said) -> str:

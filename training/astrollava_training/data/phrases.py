@@ -123,6 +123,20 @@ UNSEEABLE: tuple[str, ...] = (
     "How large is it in kiloparsecs?",
     "What is its age?",
     "What is its catalogue name?",
+    "Is this M31?",
+    "Is this M51?",
+    "Is this NGC 1300?",
+    "Is this the Andromeda galaxy?",
+    "Which galaxy is this?",
+    "What is it called?",
+    "How many stars does it have?",
+    "What are its coordinates?",
+    "Where in the sky is it?",
+    "Does it have a black hole?",
+    "Which survey is this from?",
+    "Which filter was used?",
+    "How big is it in light-years?",
+    "What is its luminosity?",
 )
 """Questions whose answer no picture shows."""
 

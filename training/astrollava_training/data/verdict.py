@@ -107,12 +107,15 @@ def of(facts: Facts) -> Verdict:
         form = "smooth"
         none = Said("no", _grade(voters))
         known |= {"bar": none, "spiral": none, "rounded": _most(facts, "rounded", HALF)}
+        if known["smooth"] is not None and known["smooth"].grade:
+            known["bulge"] = _perhaps(facts, "bulge")
     elif edge > HALF:
         form = "edge_on"
         known["bulge"] = _most(facts, "edge_bulge", MANY)
     elif facts.edge_on is not None and facts.edge_on["yes"] > HALF:
         form = "unsettled"
         known["edge_on"] = Said("no", "perhaps")
+        known |= {topic: _perhaps(facts, topic) for topic in ("bar", "spiral", "bulge")}
     else:
         known |= {topic: _most(facts, topic, 0.0) for topic in ("bar", "spiral")}
         known["bulge"] = _most(facts, "bulge", MANY)
@@ -122,6 +125,9 @@ def of(facts: Facts) -> Verdict:
             known["winding"] = _most(facts, "winding", MANY)
             number = _most(facts, "arms", SEVERAL)
             known["arms"] = None if number is not None and number.value == "cant_tell" else number
+        elif spiral is not None and spiral.grade:
+            # Who doubts that there are arms still says what they would be.
+            known["winding"] = _perhaps(facts, "winding")
     return Verdict(form, {topic: said for topic, said in known.items() if said is not None})
 
 
@@ -147,6 +153,12 @@ def _most(facts: Facts, question: str, least: float) -> Said | None:
     if not answer or voters <= least:
         return None
     return Said(answer, _grade(voters, facts.reach(question)))
+
+
+def _perhaps(facts: Facts, question: str) -> Said | None:
+    """Return the leading answer to a question that most voters did not come to."""
+    answer, voters = _leading(facts, question)
+    return Said(answer, "perhaps") if answer and voters > MANY else None
 
 
 def _yes_no(voters: float) -> Said:
@@ -193,7 +205,7 @@ def _oddity(facts: Facts, *features: str) -> Said | None:
         return _yes_no(odd * share)
     if share > HALF:
         return Said("yes", "perhaps")
-    return Said("no", "probably") if named and share < _FEW else None
+    return Said("no", "probably" if share < _FEW else "perhaps") if named else None
 
 
 def weakest(*said: Said | None) -> Grade:
