@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from astrollava.grounding import _names as names
 from astrollava.grounding._kinds import KINDS, SHOWN_BY_WCS
@@ -74,10 +74,16 @@ def find_claims(
     known = {key for name in given for key in _same(name)}
     spans = [
         (start, end, kind)
-        for start, end, kind in _without_overlap(_merged(_matches(text)))
+        for start, end, kind in _spans(text)
         if not (has_wcs and kind in SHOWN_BY_WCS) and _key(text[start:end]) not in known
     ]
     return tuple(Flag(kind, start, end, text[start:end], KINDS[kind]) for start, end, kind in spans)
+
+
+@lru_cache(maxsize=256)
+def _spans(text: str) -> tuple[_Span, ...]:
+    """Return all claims of a text. A small model says the same of many a picture."""
+    return tuple(_without_overlap(_merged(_matches(text))))
 
 
 def _matches(text: str) -> Iterator[_Span]:
