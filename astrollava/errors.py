@@ -26,9 +26,12 @@
     │   └── ModelLoadFailed                     llama.cpp refused a file that looked sound
     ├── GenerationError (RuntimeError)
     │   ├── ContextTooLong                      prompt and image do not fit the context
-    │   └── TemplateError                       the model's chat template cannot be used
+    │   ├── TemplateError                       the model's chat template cannot be used
+    │   └── ExtractionFailed                    the text ended before the object did
     ├── ClosedError (RuntimeError)              the object was closed before
     └── InvalidRequest (ValueError)             an argument outside its documented range
+        ├── InvalidSchema                       a schema that is wrong or cannot be held to
+        └── InvalidGrammar                      a grammar that llama.cpp refuses
 
 Each says what was given, what was expected and what to do next.
 """
@@ -44,6 +47,7 @@ __all__ = [
     "DownloadFailed",
     "EmptyImage",
     "EngineUnavailable",
+    "ExtractionFailed",
     "GenerationError",
     "HashMismatch",
     "ImageError",
@@ -51,8 +55,10 @@ __all__ = [
     "ImageTooLarge",
     "InvalidBundle",
     "InvalidCheckpoint",
+    "InvalidGrammar",
     "InvalidModelFile",
     "InvalidRequest",
+    "InvalidSchema",
     "ModelError",
     "ModelLoadFailed",
     "ModelNotFound",
@@ -200,9 +206,40 @@ class TemplateError(GenerationError):
     """The chat template of the model is missing or cannot be rendered."""
 
 
+class ExtractionFailed(GenerationError):
+    """The text ended before the object did, or is not what the schema says.
+
+    Parameters
+    ----------
+    problem, expected, hint : str
+        As for `AstrollavaError`.
+    text : str
+        What the model wrote.
+    """
+
+    def __init__(self, problem: str, *, expected: str = "", hint: str = "", text: str = "") -> None:
+        super().__init__(problem, expected=expected, hint=hint)
+        self.text = text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_cut, (self.problem, self.expected, self.hint, self.text))
+
+
+def _rebuild_cut(problem: str, expected: str, hint: str, text: str) -> ExtractionFailed:
+    return ExtractionFailed(problem, expected=expected, hint=hint, text=text)
+
+
 class ClosedError(AstrollavaError, RuntimeError):
     """The object was used after ``close()``."""
 
 
 class InvalidRequest(AstrollavaError, ValueError):
     """An argument lies outside its documented range."""
+
+
+class InvalidSchema(InvalidRequest):
+    """A JSON schema, or a type, that is wrong, too large, or says what cannot be held to."""
+
+
+class InvalidGrammar(InvalidRequest):
+    """A grammar that llama.cpp refuses, or that the model's tokens cannot spell."""

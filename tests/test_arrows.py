@@ -16,6 +16,7 @@ TRAINING = ROOT / "training" / "astrollava_training"
 # Room -> the rooms it may import. A new room is added here on purpose, with thought.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "schema": {"errors"},
     "_versions": set(),
     "_cache": {"errors"},
     "prompts": {"errors"},

@@ -1,0 +1,24 @@
+"""JSON schemas: from Python types, to grammars a model is held to, and back to Python values.
+
+A schema may come from anybody: reading one is bounded, and nothing in it reaches a grammar unless
+it was escaped.
+"""
+
+from __future__ import annotations
+
+from astrollava.schema.checks import validate
+from astrollava.schema.gbnf import grammar
+from astrollava.schema.kinds import build, schema_of
+from astrollava.schema.nodes import Compiled, compile_schema
+from astrollava.schema.places import Place, places
+
+__all__ = [
+    "Compiled",
+    "Place",
+    "build",
+    "compile_schema",
+    "grammar",
+    "places",
+    "schema_of",
+    "validate",
+]
