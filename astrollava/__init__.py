@@ -11,7 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from astrollava.describer import Conversation, Describer
+    from astrollava.conversation import Conversation
+    from astrollava.describer import Describer
     from astrollava.errors import AstrollavaError
     from astrollava.images import SkyImage
     from astrollava.results import Answer, Classification, Description, Flag, Provenance
@@ -36,7 +37,7 @@ _HOMES = {
     "Answer": "results",
     "AstrollavaError": "errors",
     "Classification": "results",
-    "Conversation": "describer",
+    "Conversation": "conversation",
     "Describer": "describer",
     "Description": "results",
     "Flag": "results",

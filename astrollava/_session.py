@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import functools
 import io
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from astrollava import prompts
 from astrollava._versions import versions
 from astrollava.errors import ClosedError, InvalidRequest
 from astrollava.grounding import find_claims
-from astrollava.results import Answer, Description, Flag, Provenance
+from astrollava.results import Answer, Classification, Description, Flag, Provenance
 from astrollava.streams import TextStream
 from astrollava.vocabularies import GALAXY10, from_labels
 
 if TYPE_CHECKING:
     from astrollava.engine import Completion, Engine, ImageEmbedding, Sampling
-    from astrollava.images import Rendered, SkyImage
+    from astrollava.images import Rendered
     from astrollava.models import ModelFacts
     from astrollava.prompts import Prompt
     from astrollava.vocabularies import Vocabulary
@@ -52,14 +54,33 @@ Finish = Callable[[str, tuple[Flag, ...], Provenance], Result]
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """An image that was read, rendered and encoded: all that can be asked of it needs no more."""
+    """An image that was read, rendered and encoded: all that can be asked of it needs no more.
 
-    image: SkyImage
+    The pixels that were read are not kept: many images may be in flight.
+
+    Attributes
+    ----------
+    source : mapping
+        What it was read from.
+    has_wcs : bool
+        Whether it has a scale on the sky.
+    names : tuple of str
+        The header's names for the object and how it was observed.
+    rendered : Rendered
+        What the model sees.
+    embedding : ImageEmbedding
+        The same as the language model reads it.
+    """
+
+    source: Mapping[str, Any]
+    has_wcs: bool
+    names: tuple[str, ...]
     rendered: Rendered
     embedding: ImageEmbedding
 
+    @functools.cached_property
     def thumbnail(self) -> bytes:
-        """Return the picture the model sees, as PNG bytes."""
+        """The picture the model sees, as PNG bytes."""
         from PIL import Image
 
         out = io.BytesIO()
@@ -73,6 +94,11 @@ class Session:
 
     engine: Engine
     facts: ModelFacts
+
+    @property
+    def window(self) -> int:
+        """How many images to have in flight, so that the engine need not wait for one."""
+        return 2 * self.engine.parallel + 2
 
     def options(
         self,
@@ -115,7 +141,80 @@ class Session:
             background=self.facts.render_background,
             **{k: v for k, v in options.items() if k in RENDERING},
         )
-        return Seen(image, rendered, self.engine.encode_image(rendered.rgb))
+        return Seen(
+            source=image.describe_source(),
+            has_wcs=image.wcs is not None,
+            names=tuple(str(image.meta[key]) for key in _NAMING if image.meta.get(key)),
+            rendered=rendered,
+            embedding=self.engine.encode_image(rendered.rgb),
+        )
+
+    def describe(
+        self, seen: Seen, asked: Prompt, sampling: Sampling, *, client: object = None
+    ) -> TextStream[Description]:
+        """Describe an image; nothing is computed yet."""
+
+        def finish(text: str, flags: tuple[Flag, ...], provenance: Provenance) -> Description:
+            return Description(
+                provenance=provenance, thumbnail=seen.thumbnail, text=text, flags=flags
+            )
+
+        turn = user_turn(asked.text, image=True)
+        return self.speak(seen, [turn], asked, sampling, finish, client=client)
+
+    def answer(
+        self,
+        seen: Seen,
+        question: str,
+        sampling: Sampling,
+        *,
+        before: Sequence[Answer] = (),
+        client: object = None,
+    ) -> TextStream[Answer]:
+        """Answer a question in the light of those before it; nothing is computed yet."""
+        messages: list[Mapping[str, Any]] = []
+        for turn in before:
+            messages += [
+                user_turn(turn.question, image=not messages),
+                {"role": "assistant", "content": turn.text},
+            ]
+        messages.append(user_turn(question, image=not messages))
+
+        def finish(text: str, flags: tuple[Flag, ...], provenance: Provenance) -> Answer:
+            return Answer(
+                provenance=provenance,
+                thumbnail=seen.thumbnail,
+                question=question,
+                text=text,
+                flags=flags,
+            )
+
+        asked = prompts.custom(question)
+        return self.speak(seen, messages, asked, sampling, finish, client=client)
+
+    def classify(
+        self, seen: Seen, labels: Vocabulary, threshold: float | None, sampling: Sampling
+    ) -> Classification:
+        """Give probabilities over labels; abstain under the threshold, by default the model's."""
+        calibrated = self.is_calibrated(labels)
+        own = (self.facts.label_threshold or 0.0) if calibrated else 0.0
+        limit = own if threshold is None else threshold
+        if not 0.0 <= limit <= 1.0:
+            raise InvalidRequest(f"threshold is {threshold}", expected="a number from 0 to 1")
+        shares = self.label_shares(seen, labels)
+        present = self.label_presence(seen, labels)
+        asked = prompts.scoring(labels.name, labels.question, labels.answers)
+        generation = {"finish_reason": "scored", "labels": len(shares)}
+        return Classification(
+            provenance=self.provenance(seen, asked, sampling, generation),
+            thumbnail=seen.thumbnail,
+            vocabulary=labels.name,
+            probabilities=shares,
+            abstained=max(shares.values()) < limit,
+            threshold=limit,
+            calibrated=calibrated,
+            present=present,
+        )
 
     def speak(
         self,
@@ -124,33 +223,24 @@ class Session:
         asked: Prompt,
         sampling: Sampling,
         finish: Finish[Result],
+        *,
+        client: object = None,
     ) -> TextStream[Result]:
         """Answer the last of the messages; ``finish`` makes the result of the whole text."""
         engine = self.engine
-        completion = engine.complete(engine.format(messages), [seen.embedding], sampling=sampling)
-        done: list[Result] = []
+        completion = engine.complete(
+            engine.format(messages), [seen.embedding], sampling=sampling, client=client
+        )
 
-        def pieces() -> Generator[str, None, None]:
-            # Templates end where the answer begins, often without the space before it.
-            begun = False
-            try:
-                for piece in completion:
-                    shown = piece if begun else piece.lstrip()
-                    if shown:
-                        begun = True
-                        yield shown
-            finally:
-                completion.close()
+        def conclude() -> Result:
             text = completion.text.strip()
             flags = find_claims(
-                text,
-                has_wcs=seen.image.wcs is not None,
-                supplied_names=_supplied(seen.image, asked.text),
+                text, has_wcs=seen.has_wcs, supplied_names=_supplied(seen, asked.text)
             )
             record = self.provenance(seen, asked, sampling, _generation(completion))
-            done.append(finish(text, flags, record))
+            return finish(text, flags, record)
 
-        return TextStream(pieces(), done, seen.thumbnail())
+        return TextStream(completion, conclude, seen.thumbnail)
 
     def is_calibrated(self, labels: Vocabulary) -> bool:
         """Whether the model's file holds constants fitted for these labels and this question."""
@@ -205,7 +295,7 @@ class Session:
             prompt={"id": asked.id, "version": asked.version, "text": asked.text},
             sampling={name: getattr(sampling, name) for name in SAMPLING},
             rendering=seen.rendered.record.to_dict(),
-            source=seen.image.describe_source(),
+            source=seen.source,
             generation=generation,
             versions=versions(),
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -232,10 +322,9 @@ def _continued(prompt: str, answer: str) -> str:
     return answer if not prompt or prompt[-1].isspace() or prompt[-1] == ">" else f" {answer}"
 
 
-def _supplied(image: SkyImage, question: str) -> list[str]:
+def _supplied(seen: Seen, question: str) -> list[str]:
     """Names the model need not have invented: the header's, and those in the question."""
-    named = [str(image.meta[key]) for key in _NAMING if image.meta.get(key)]
-    return named + [claim.text for claim in find_claims(question)]
+    return [*seen.names, *(claim.text for claim in find_claims(question))]
 
 
 def _softmax(scores: Sequence[float], temperature: float) -> list[float]:

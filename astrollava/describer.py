@@ -8,22 +8,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from astrollava import prompts, vocabularies
-from astrollava._session import READING, RENDERING, Seen, Session, user_turn
-from astrollava.errors import InvalidRequest
+from astrollava._cache import cache_folder
+from astrollava._many import Many
+from astrollava._session import READING, RENDERING, Session
+from astrollava._versions import versions
+from astrollava.conversation import Conversation
 from astrollava.prompts import Prompt
-from astrollava.results import Answer, Classification, Description, Flag, Provenance
+from astrollava.results import Answer, Classification, Description
 from astrollava.streams import TextStream
 
 if TYPE_CHECKING:
-    from astrollava.engine import Sampling
     from astrollava.models import ModelFacts
     from astrollava.selfcheck import SightReport
     from astrollava.vocabularies import Vocabulary
 
-__all__ = ["Conversation", "Describer"]
+__all__ = ["Describer"]
 
 
-class Describer:
+class Describer(Many):
     """Describes astronomical images, answers questions about them and labels them.
 
     Safe to use from several threads. Holds the model in memory until `close`, or the end of a
@@ -48,6 +50,18 @@ class Describer:
         Whether images are encoded on the GPU; by default wherever layers are kept there.
     threads : int, optional
         CPU threads; by default the cores this process may use.
+    parallel : int, optional
+        Texts generated at the same time at most, in [1, 32]; by default what a quarter of the free
+        memory holds, at most 16. The memory is taken when there is first more than one.
+    exact : bool, optional
+        Whether a text must be the same, to the last bit of the numbers behind it, alone and among
+        others; True by default. False is faster for weights other than Q8_0: tokens of several
+        texts are then evaluated together although that rounds in another way.
+    cache : bool or path, optional
+        Keep encoded images on disk, in this folder, or for True in the user's cache folder;
+        processes may share it.
+    cache_bytes : int, optional
+        What they may take there, 1 GiB by default; those used longest ago are removed.
 
     Raises
     ------
@@ -75,6 +89,10 @@ class Describer:
         n_gpu_layers: int = 0,
         projector_on_gpu: bool | None = None,
         threads: int | None = None,
+        parallel: int | None = None,
+        exact: bool = True,
+        cache: bool | str | PathLike[str] = False,
+        cache_bytes: int = 2**30,
     ) -> None:
         from astrollava import models
         from astrollava.engine import Engine
@@ -94,7 +112,12 @@ class Describer:
             n_gpu_layers=n_gpu_layers,
             projector_on_gpu=n_gpu_layers != 0 if projector_on_gpu is None else projector_on_gpu,
             threads=threads,
+            parallel=parallel,
+            exact=exact,
         )
+        if cache is not False:
+            folder = cache_folder("images") if cache is True else cache
+            engine.keep_images(folder, cache_bytes, made_by=_image_facts(facts))
         self._session = Session(engine, facts)
 
     @property
@@ -157,19 +180,9 @@ class Describer:
         InvalidRequest
             If an option is unknown or out of range.
         """
-        asked = prompts.DESCRIBE if prompt is None else prompt
-        if not isinstance(asked, Prompt):
-            asked = prompts.custom(asked)
         making, sampling = self._session.options(options, named=("prompt", "stream"))
         seen = self._session.look(source, making)
-
-        def finish(text: str, flags: tuple[Flag, ...], provenance: Provenance) -> Description:
-            return Description(
-                provenance=provenance, thumbnail=seen.thumbnail(), text=text, flags=flags
-            )
-
-        turn = user_turn(asked.text, image=True)
-        spoken = self._session.speak(seen, [turn], asked, sampling, finish)
+        spoken = self._session.describe(seen, prompts.chosen(prompt), sampling)
         return spoken if stream else spoken.result
 
     @overload
@@ -265,35 +278,14 @@ class Describer:
         -------
         Classification
         """
-        labels = vocabularies.get(vocabulary)
-        if question is not None:
-            labels = vocabularies.from_labels(labels.answers, question=question, name=labels.name)
-        session = self._session
-        calibrated = session.is_calibrated(labels)
-        own = (session.facts.label_threshold or 0.0) if calibrated else 0.0
-        limit = own if threshold is None else threshold
-        if not 0.0 <= limit <= 1.0:
-            raise InvalidRequest(f"threshold is {threshold}", expected="a number from 0 to 1")
-        making, sampling = session.options(
+        labels = vocabularies.get(vocabulary, question=question)
+        making, sampling = self._session.options(
             options,
             accepted=(*READING, *RENDERING),
             named=("vocabulary", "question", "threshold"),
         )
-        seen = session.look(source, making)
-        shares = session.label_shares(seen, labels)
-        present = session.label_presence(seen, labels)
-        asked = prompts.scoring(labels.name, labels.question, labels.answers)
-        generation = {"finish_reason": "scored", "labels": len(shares)}
-        return Classification(
-            provenance=session.provenance(seen, asked, sampling, generation),
-            thumbnail=seen.thumbnail(),
-            vocabulary=labels.name,
-            probabilities=shares,
-            abstained=max(shares.values()) < limit,
-            threshold=limit,
-            calibrated=calibrated,
-            present=present,
-        )
+        seen = self._session.look(source, making)
+        return self._session.classify(seen, labels, threshold, sampling)
 
     def check(self) -> SightReport:
         """Check that the model sees: its answers must change with the image.
@@ -328,84 +320,10 @@ class Describer:
         return f"<Describer {facts.name} {facts.quantization}{state}>"
 
 
-class Conversation:
-    """Several questions about one image, each answered in the light of those before it.
-
-    Made by `Describer.chat`. An answer that was not read to its end is forgotten.
-    """
-
-    def __init__(self, session: Session, seen: Seen, sampling: Sampling) -> None:
-        self._session = session
-        self._seen = seen
-        self._sampling = sampling
-        self._turns: list[Answer] = []
-
-    @property
-    def turns(self) -> tuple[Answer, ...]:
-        """The questions and answers so far."""
-        return tuple(self._turns)
-
-    @property
-    def thumbnail(self) -> bytes:
-        """The picture the model sees, as PNG bytes."""
-        return self._seen.thumbnail()
-
-    @overload
-    def ask(self, question: str, *, stream: Literal[False] = ...) -> Answer: ...
-    @overload
-    def ask(self, question: str, *, stream: Literal[True]) -> TextStream[Answer]: ...
-    def ask(self, question: str, *, stream: bool = False) -> Answer | TextStream[Answer]:
-        """Ask about the image.
-
-        Parameters
-        ----------
-        question : str
-            The question, in words.
-        stream : bool, optional
-            Give the text piece by piece.
-
-        Returns
-        -------
-        Answer or TextStream of Answer
-
-        Raises
-        ------
-        ContextTooLong
-            If the conversation has grown beyond the model's context.
-        """
-        asked = prompts.custom(question)
-        messages: list[Mapping[str, Any]] = []
-        for turn in self._turns:
-            messages += [
-                user_turn(turn.question, image=not messages),
-                {"role": "assistant", "content": turn.text},
-            ]
-        messages.append(user_turn(question, image=not messages))
-
-        def finish(text: str, flags: tuple[Flag, ...], provenance: Provenance) -> Answer:
-            answer = Answer(
-                provenance=provenance,
-                thumbnail=self._seen.thumbnail(),
-                question=question,
-                text=text,
-                flags=flags,
-            )
-            self._turns.append(answer)
-            return answer
-
-        spoken = self._session.speak(self._seen, messages, asked, self._sampling, finish)
-        return spoken if stream else spoken.result
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing to free: the model belongs to the describer."""
-
-    def __repr__(self) -> str:
-        return f"<Conversation of {len(self._turns)} turns with {self._session.facts.name}>"
+def _image_facts(facts: ModelFacts) -> dict[str, str]:
+    """Return what an encoded image depends on, besides its pixels and llama.cpp."""
+    return {
+        "projector": str(facts.files["mmproj"]["sha256"]),
+        "rule": f"{facts.render_rule} {facts.render_background}",
+        **versions(),
+    }

@@ -19,6 +19,7 @@ __all__ = [
     "DESCRIBE_GALAXY10",
     "PROMPTS",
     "Prompt",
+    "chosen",
     "custom",
     "get",
     "scoring",
@@ -134,6 +135,19 @@ def scoring(name: str, question: str, answers: Mapping[str, str]) -> Prompt:
 def _digest(text: str) -> str:
     # "surrogatepass": a lone surrogate is a legal str and must hash, not raise here.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
+
+
+def chosen(prompt: str | Prompt | None) -> Prompt:
+    """Return the prompt meant: itself, one of these words, or `DESCRIBE` for None.
+
+    Raises
+    ------
+    InvalidRequest
+        As for `custom`.
+    """
+    if prompt is None:
+        return DESCRIBE
+    return prompt if isinstance(prompt, Prompt) else custom(prompt)
 
 
 def custom(text: str) -> Prompt:

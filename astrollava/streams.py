@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from astrollava.errors import ClosedError
 from astrollava.results import Answer, Description
+
+if TYPE_CHECKING:
+    from astrollava.engine import Completion
 
 __all__ = ["TextStream"]
 
@@ -35,12 +38,14 @@ class TextStream(Generic[Result]):
     """
 
     def __init__(
-        self, pieces: Generator[str, None, None], result: list[Result], thumbnail: bytes
+        self, completion: Completion, conclude: Callable[[], Result], thumbnail: bytes
     ) -> None:
-        self._pieces = pieces
+        self._completion = completion
+        self._conclude: Callable[[], Result] = conclude
         #: The picture the model sees, as PNG bytes: there before the first word.
         self.thumbnail = thumbnail
-        self._result: list[Result] = result
+        self._result: Result | None = None
+        self._then: list[Callable[[Result], None]] = []
         self._text = ""
         self._closed = False
 
@@ -48,28 +53,52 @@ class TextStream(Generic[Result]):
         return self
 
     def __next__(self) -> str:
-        piece = next(self._pieces)
-        self._text += piece
-        return piece
+        for piece in self._completion:
+            # Templates end where the answer begins, often without the space before it.
+            shown = piece if self._text else piece.lstrip()
+            if shown:
+                self._text += shown
+                return shown
+        if not self._closed and self._result is None:
+            self._result = self._conclude()
+            for call in self._then:
+                call(self._result)
+        raise StopIteration
+
+    def then(self, call: Callable[[Result], None]) -> None:
+        """Call this with the result as soon as the text is read to its end."""
+        self._then.append(call)
+
+    def start(self) -> Self:
+        """Begin to generate, without waiting for any of the text."""
+        self._completion.start()
+        return self
+
+    async def finished(self) -> Self:
+        """Wait for the end of the text without holding up the event loop."""
+        await self._completion.finished()
+        return self
 
     @property
     def result(self) -> Result:
         """The finished result; what has not been read of the stream is read first."""
+        if not self._closed:
+            self._completion.wait()
         for _ in self:
             pass
-        if not self._result:
+        if self._result is None:
             raise ClosedError(
                 "the stream was left before its end, so it has no result",
                 hint="Read it to the end, or call without stream=True",
             )
-        return self._result[0]
+        return self._result
 
     def close(self) -> None:
         """End the generation, from the thread that reads the stream.
 
         What was read to its end keeps its `result`; doing it twice is fine.
         """
-        self._pieces.close()
+        self._completion.close()
         self._closed = True
 
     def __enter__(self) -> Self:
@@ -84,6 +113,6 @@ class TextStream(Generic[Result]):
         self.close()
 
     def __repr__(self) -> str:
-        state = "finished" if self._result else "closed" if self._closed else "open"
+        state = "finished" if self._result is not None else "closed" if self._closed else "open"
         text = self._text if len(self._text) <= _SHOWN else f"{self._text[: _SHOWN - 1]}…"
         return f"<TextStream {state} after {text!r}>"

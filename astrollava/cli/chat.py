@@ -38,7 +38,7 @@ from astrollava.errors import ContextTooLong, GenerationError, InvalidRequest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from astrollava.describer import Conversation
+    from astrollava.conversation import Conversation
     from astrollava.results import Answer
 
 __all__ = ["chat"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -54,6 +56,42 @@ class Completion(Iterator[str]):
             self._started = True
         return self
 
+    def wait(self) -> Completion:
+        """Generate the whole text, which is then read without waiting.
+
+        Cheaper than to be woken for every piece. Errors are raised to who reads.
+        """
+        try:
+            self.start()
+            self._request.wait_for_end()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def finished(self) -> Completion:
+        """As `wait`, without holding up the event loop; when cancelled the text ends."""
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+
+        def tell() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def from_worker() -> None:
+            # Nobody is to be told where the loop is gone.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell)
+
+        self._request.when_done(from_worker)
+        try:
+            self.start()
+            await ended
+        except BaseException:
+            self.close()
+            raise
+        return self
+
     def run(self) -> str:
         """Generate the whole text and return it.
 
@@ -62,9 +100,7 @@ class Completion(Iterator[str]):
         GenerationError, ClosedError
             As for iteration.
         """
-        self.start()
-        self._request.wait()
-        for _ in self:
+        for _ in self.wait():
             pass
         return self.text
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from astrollava.engine import runtime
 from astrollava.engine._context import MAX_OUTPUTS
 from astrollava.engine._core import load_core
 from astrollava.engine._prompt import IMAGE_MARKER, Plan, make_plan
 from astrollava.engine.completion import Completion
-from astrollava.engine.image_cache import MemoryCache
+from astrollava.engine.disk_cache import DiskCache
+from astrollava.engine.image_cache import ImageCache, MemoryCache
 from astrollava.engine.requests import Generation, NextLogits, Request
 from astrollava.engine.sampling import Sampling, make_sampler
 from astrollava.engine.scoring import ContinuationScore, Scoring, tokens_of
@@ -78,6 +80,8 @@ class Engine:
         (0,) for LLaVA-1.5 without `mmproj_twin` where its class token comes last, else none.
     n_ctx, n_embd : int
         Size of the context in tokens, and width of an image token.
+    parallel : int
+        Requests worked on at the same time at most.
     threads : int
         Threads that generate text.
     architecture, projector : str
@@ -144,7 +148,7 @@ class Engine:
             parallel=parallel,
             exact=exact,
         )
-        self._images = MemoryCache(_CACHED_BYTES)
+        self._images = ImageCache(MemoryCache(_CACHED_BYTES))
         # Also at exit, while the drivers of GPUs are still there to free into.
         self._close = weakref.finalize(self, self._core.close)
         model, projector = self._core.model, self._core.projector
@@ -157,6 +161,7 @@ class Engine:
         self.projector: str = projector.kind
         self.chat_template: str | None = model.chat_template
         self.image_marker: str = IMAGE_MARKER
+        self.parallel: int = self._core.scheduler.limit
         self.threads: int = self._core.scheduler.context.threads
         self._template: ChatTemplate | None = None
 
@@ -245,6 +250,31 @@ class Engine:
                     found = core.projector.encode(rgb, key)
                 self._images.put(found)
         return found
+
+    def keep_images(
+        self, folder: str | PathLike[str], limit_bytes: int, *, made_by: Mapping[str, str]
+    ) -> None:
+        """Keep encoded images on disk, too, from now on; processes may share the folder.
+
+        Parameters
+        ----------
+        folder : path
+            Made where it is missing.
+        limit_bytes : int
+            What all images in it may take, at least 1.
+        made_by : mapping of str to str
+            What their values depend on besides pixels and llama.cpp: the projector file's hash.
+        """
+        _check_integer("limit_bytes", limit_bytes, 1, 2**60)
+        projector = self._core.projector
+        # Kernels differ between processors, and with the number of threads.
+        here = {
+            "runtime": runtime.system_info(),
+            "threads": str(projector.threads),
+            "lost_patches": repr(projector.lost_patches),
+        }
+        disk = DiskCache(folder, limit_bytes, like=projector.blank, made_by={**here, **made_by})
+        self._images = ImageCache(self._images.memory, disk)
 
     def complete(
         self,

@@ -60,6 +60,8 @@ class Request(ABC, Generic[Result]):
         self._begun = 0.0
         self._dropped = False
         self._done = threading.Event()
+        self._telling = threading.Lock()
+        self._tell: list[Callable[[], None]] = []
         self._error: BaseException | None = None
         self._result: Result | None = None
 
@@ -111,7 +113,19 @@ class Request(ABC, Generic[Result]):
     def _end(self) -> None:
         if self._begun:
             self.seconds = time.perf_counter() - self._begun
-        self._done.set()
+        with self._telling:
+            self._done.set()
+            told, self._tell = self._tell, []
+        for call in told:
+            call()
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Call this at the end, in the thread that works; at once where it is done."""
+        with self._telling:
+            if not self._done.is_set():
+                self._tell.append(call)
+                return
+        call()
 
     @property
     def done(self) -> bool:
@@ -123,10 +137,14 @@ class Request(ABC, Generic[Result]):
         """The error it ended with."""
         return self._error
 
+    def wait_for_end(self) -> None:
+        """Wait for a result or an error."""
+        self._done.wait()
+
     def wait(self) -> Result:
         """Wait for the result and return it, or raise the error."""
         try:
-            self._done.wait()
+            self.wait_for_end()
         except BaseException:
             self.cancel()
             raise
@@ -244,5 +262,6 @@ class Generation(Request[FinishReason]):
         if self._sampler is not None:
             self._free_sampler(self._sampler)
             self._sampler = None
-        super()._end()
+        # Before whoever waits for the end looks for the pieces.
         self.pieces.put(None)
+        super()._end()

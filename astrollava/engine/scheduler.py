@@ -66,7 +66,7 @@ class Scheduler:
         compute: contextlib.AbstractContextManager[object],
     ) -> None:
         self._make_context = make_context
-        self._limit = limit
+        self.limit = limit
         self._exact = exact
         self._compute = compute
         self.context = make_context(1, None)
@@ -253,17 +253,17 @@ class Scheduler:
 
         llama.cpp cannot move a sequence to a context with more of them.
         """
-        if self._limit <= len(self.slots):
+        if self.limit <= len(self.slots):
             return False
         try:
-            new = self._make_context(self._limit, None)
+            new = self._make_context(self.limit, None)
         except AstrollavaError:
             # There is no memory for more.
-            self._limit = len(self.slots)
+            self.limit = len(self.slots)
             return False
         self._retired = self.context
         self.context = new
-        self.slots = [Slot(new, n) for n in range(self._limit)]
+        self.slots = [Slot(new, n) for n in range(self.limit)]
         return True
 
     def _free_retired(self) -> None:

@@ -269,13 +269,19 @@ def _sentence(label: str) -> str:
     return words[0].upper() + words[1:] + ("" if words[-1] in ".!?" else ".")
 
 
-def get(vocabulary: str | Vocabulary | Sequence[str] | Mapping[str, str]) -> Vocabulary:
+def get(
+    vocabulary: str | Vocabulary | Sequence[str] | Mapping[str, str],
+    *,
+    question: str | None = None,
+) -> Vocabulary:
     """Return a vocabulary by its name, or made of the labels given.
 
     Parameters
     ----------
     vocabulary : str, Vocabulary, sequence of str, or mapping
         A name in `VOCABULARIES`, a vocabulary (returned as it is), or what `from_labels` takes.
+    question : str, optional
+        Asked in the place of the vocabulary's own.
 
     Returns
     -------
@@ -292,6 +298,9 @@ def get(vocabulary: str | Vocabulary | Sequence[str] | Mapping[str, str]) -> Voc
     >>> len(vocabularies.get("galaxy10"))
     10
     """
+    if question is not None:
+        own = get(vocabulary)
+        return from_labels(own.answers, question=question, name=own.name)
     if isinstance(vocabulary, Vocabulary):
         return vocabulary
     if not isinstance(vocabulary, str):

@@ -118,7 +118,7 @@ class Bare:
 
 def with_engine(engine: Engine, prompt: str, rgb: np.ndarray) -> list[int]:
     """One request as a user makes it, nothing kept from the one before."""
-    engine._images.clear()
+    engine._images.memory.clear()
     forget(engine)
     image = engine.encode_image(rgb)
     completion = engine.complete(prompt, [image], sampling=Sampling(max_tokens=TOKENS))

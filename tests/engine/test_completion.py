@@ -317,7 +317,7 @@ def test_ctrl_c_at_any_moment_leaves_the_engine_usable(
     prompt = question(engine, LONG_TEXT)
 
     def work() -> tuple[str, object]:
-        engine._images.clear()
+        engine._images.memory.clear()
         image = engine.encode_image(rgb)
         text = "".join(engine.complete(prompt, [image], sampling=SHORT))
         return text, engine.score(prompt, [image], ["a", "bcd", "efghijk"])

@@ -35,7 +35,7 @@ def test_an_image_is_encoded_once_and_few_are_kept(
 ) -> None:
     first = engine.encode_image(picture(engine, 1))
     assert engine.encode_image(picture(engine, 1).copy()) is first
-    monkeypatch.setattr(engine, "_images", MemoryCache(4 * first.values.nbytes))
+    monkeypatch.setattr(engine._images, "memory", MemoryCache(4 * first.values.nbytes))
     for seed in range(10, 20):
         engine.encode_image(picture(engine, seed))
     again = engine.encode_image(picture(engine, 1))

@@ -1,0 +1,106 @@
+"""Many sources in flight: some being prepared, some at work in the model, in order out of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, Literal, TypeVar, cast
+
+from astrollava.errors import InvalidRequest
+
+__all__ = ["OnError", "check_on_error", "in_flight"]
+
+OnError = Literal["raise", "return"]
+
+Begun = TypeVar("Begun")
+Result = TypeVar("Result")
+
+#: Threads that read, render and encode: one may wait for the disk, or encode, while another works.
+_PREPARING = 2
+
+
+def check_on_error(given: str) -> OnError:
+    """Refuse anything that is no way to treat an error."""
+    if given not in ("raise", "return"):
+        raise InvalidRequest(f"on_error={given!r}", expected="'raise' or 'return'")
+    return cast(OnError, given)
+
+
+def in_flight(
+    sources: Iterable[Any],
+    begin: Callable[[Any], Begun],
+    finish: Callable[[Begun], Result],
+    drop: Callable[[Begun], None],
+    *,
+    window: int,
+    on_error: OnError,
+    progress: bool,
+    what: str,
+) -> Iterator[Result | Exception]:
+    """Work on sources ahead of who takes the results, in order.
+
+    Parameters
+    ----------
+    sources : iterable
+        Taken one by one in the thread that takes the results, never further ahead than `window`.
+    begin : callable
+        Prepares a source and sets it to work; called in other threads.
+    finish : callable
+        Waits for the result.
+    drop : callable
+        Gives up what was begun and nobody will take.
+    window : int
+        Sources in flight at most.
+    on_error : {"raise", "return"}
+        Whether an error of one source ends it all or is given in place of its result.
+    progress : bool
+        Whether to show a bar, where standard error is a terminal.
+    what : str
+        What the bar says is done.
+    """
+    ahead: deque[Future[Begun]] = deque()
+    waiting = iter(sources)
+    more = True
+    with ExitStack() as undo:
+        bar = undo.enter_context(_bar(sources, what)) if progress else None
+        pool = ThreadPoolExecutor(_PREPARING, thread_name_prefix="astrollava-prepare")
+        undo.callback(_give_up, ahead, drop)
+        undo.callback(pool.shutdown, cancel_futures=True)
+        while True:
+            while more and len(ahead) < window:
+                try:
+                    source = next(waiting)
+                except StopIteration:
+                    more = False
+                else:
+                    ahead.append(pool.submit(begin, source))
+            if not ahead:
+                return
+            result: Result | Exception
+            try:
+                # It stays in the queue while it is waited for: an interrupt must find it there.
+                result = finish(ahead[0].result())
+            except Exception as error:
+                if on_error == "raise":
+                    raise
+                result = error
+            ahead.popleft()
+            if bar is not None:
+                bar.update()
+            yield result
+
+
+def _give_up(ahead: deque[Future[Any]], drop: Callable[[Any], None]) -> None:
+    for future in ahead:
+        if future.done() and not future.cancelled() and future.exception() is None:
+            drop(future.result())
+
+
+def _bar(sources: Iterable[Any], what: str) -> Any:
+    from tqdm.auto import tqdm
+
+    total = len(sources) if isinstance(sources, Sized) else None
+    # None: off where standard error is no terminal.
+    return tqdm(total=total, desc=what, unit="image", disable=None)

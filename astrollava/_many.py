@@ -1,0 +1,212 @@
+"""Many images, or many questions, at a time, and asking without waiting: part of `Describer`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal
+
+from astrollava import prompts, vocabularies
+from astrollava._flight import check_on_error, in_flight
+from astrollava._session import READING, RENDERING, Session
+from astrollava.errors import InvalidRequest
+from astrollava.results import Answer, Classification, Description
+
+if TYPE_CHECKING:
+    from astrollava.prompts import Prompt
+    from astrollava.streams import TextStream
+    from astrollava.vocabularies import Vocabulary
+
+__all__ = ["Many"]
+
+
+class Many:
+    """What `Describer` does with many images at a time, or while the caller does something else."""
+
+    _session: Session
+
+    def describe_many(
+        self,
+        sources: Iterable[Any],
+        *,
+        prompt: str | Prompt | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+        progress: bool = True,
+        **options: Any,
+    ) -> Iterator[Description | Exception]:
+        """Describe many images, several at a time; each as if it were alone.
+
+        Parameters
+        ----------
+        sources : iterable
+            Images as `describe` takes them. It is read as results are taken, never more than some
+            dozens ahead, so that it may go on for ever.
+        prompt : str or Prompt, optional
+            As for `describe`, for all of them.
+        on_error : {"raise", "return"}
+            What to do about an image that cannot be read or described: raise, which ends the
+            iteration, or give the error in the place of the description.
+        progress : bool, optional
+            Show a bar on standard error, where that is a terminal.
+        **options
+            As for `describe`, for all of them.
+
+        Returns
+        -------
+        iterator of Description
+            In the order of the sources; with ``on_error="return"`` of exceptions, too. Leaving it
+            early ends the work on what was ahead.
+
+        Raises
+        ------
+        InvalidRequest
+            If an option is unknown or out of range, or `sources` is a single path.
+        """
+        asked = prompts.chosen(prompt)
+        session = self._session
+        making, sampling = session.options(options, named=("prompt", "on_error", "progress"))
+        client = object()
+
+        def begin(source: Any) -> TextStream[Description]:
+            seen = session.look(source, making)
+            return session.describe(seen, asked, sampling, client=client).start()
+
+        return in_flight(
+            _several(sources),
+            begin,
+            lambda spoken: spoken.result,
+            lambda spoken: spoken.close(),
+            window=session.window,
+            on_error=check_on_error(on_error),
+            progress=progress,
+            what="describing",
+        )
+
+    def classify_many(
+        self,
+        sources: Iterable[Any],
+        vocabulary: str | Vocabulary | Sequence[str] = "galaxy10",
+        *,
+        question: str | None = None,
+        threshold: float | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+        progress: bool = True,
+        **options: Any,
+    ) -> Iterator[Classification | Exception]:
+        """Label many images.
+
+        Parameters
+        ----------
+        sources, on_error, progress
+            As for `describe_many`.
+        vocabulary, question, threshold, **options
+            As for `Describer.classify`.
+
+        Returns
+        -------
+        iterator of Classification
+            In the order of the sources; with ``on_error="return"`` of exceptions, too.
+        """
+        labels = vocabularies.get(vocabulary, question=question)
+        session = self._session
+        making, sampling = session.options(
+            options,
+            accepted=(*READING, *RENDERING),
+            named=("vocabulary", "question", "threshold", "on_error", "progress"),
+        )
+
+        def label(source: Any) -> Classification:
+            return session.classify(session.look(source, making), labels, threshold, sampling)
+
+        return in_flight(
+            _several(sources),
+            label,
+            lambda labelled: labelled,
+            lambda labelled: None,
+            window=session.window,
+            on_error=check_on_error(on_error),
+            progress=progress,
+            what="labelling",
+        )
+
+    def ask_all(self, source: Any, questions: Sequence[str], **options: Any) -> list[Answer]:
+        """Answer several questions about one image, each on its own, all at a time.
+
+        The image is read, rendered, encoded and read by the language model once.
+
+        Parameters
+        ----------
+        source, **options
+            As for `describe`.
+        questions : sequence of str
+            The questions, in words.
+
+        Returns
+        -------
+        list of Answer
+            In the order of the questions; each what `ask` answers.
+        """
+        if isinstance(questions, str):
+            raise InvalidRequest("questions is one text", expected="a sequence of texts")
+        session = self._session
+        making, sampling = session.options(options, named=("questions",))
+        seen, client = session.look(source, making), object()
+        streams = [session.answer(seen, text, sampling, client=client) for text in questions]
+        try:
+            for stream in streams:
+                stream.start()
+            return [stream.result for stream in streams]
+        finally:
+            for stream in streams:
+                stream.close()
+
+    async def adescribe(
+        self, source: Any, *, prompt: str | Prompt | None = None, **options: Any
+    ) -> Description:
+        """Describe an image without holding up the event loop; as `describe`.
+
+        Cancelling the task ends the text.
+        """
+        asked = prompts.chosen(prompt)
+        session = self._session
+        making, sampling = session.options(options, named=("prompt",))
+        seen = await asyncio.to_thread(session.look, source, making)
+        return (await session.describe(seen, asked, sampling).finished()).result
+
+    async def aask(self, source: Any, question: str, **options: Any) -> Answer:
+        """Answer a question without holding up the event loop; as `ask`."""
+        session = self._session
+        making, sampling = session.options(options, named=("question",))
+        seen = await asyncio.to_thread(session.look, source, making)
+        return (await session.answer(seen, question, sampling).finished()).result
+
+    async def aclassify(
+        self,
+        source: Any,
+        vocabulary: str | Vocabulary | Sequence[str] = "galaxy10",
+        *,
+        question: str | None = None,
+        threshold: float | None = None,
+        **options: Any,
+    ) -> Classification:
+        """Label an image without holding up the event loop; as `Describer.classify`."""
+        labels = vocabularies.get(vocabulary, question=question)
+        session = self._session
+        making, sampling = session.options(
+            options,
+            accepted=(*READING, *RENDERING),
+            named=("vocabulary", "question", "threshold"),
+        )
+        seen = await asyncio.to_thread(session.look, source, making)
+        return await asyncio.to_thread(session.classify, seen, labels, threshold, sampling)
+
+
+def _several(sources: Iterable[Any]) -> Iterable[Any]:
+    if isinstance(sources, (str, bytes, PathLike)) or not isinstance(sources, Iterable):
+        raise InvalidRequest(
+            f"sources is a single {type(sources).__name__}",
+            expected="an iterable of images, such as a list of paths",
+            hint="For one image call describe, or put it into a list",
+        )
+    return sources
