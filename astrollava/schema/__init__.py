@@ -6,19 +6,26 @@ it was escaped.
 
 from __future__ import annotations
 
+from astrollava.schema.asking import Question, fixed, only_text, questions
 from astrollava.schema.checks import validate
 from astrollava.schema.gbnf import grammar
 from astrollava.schema.kinds import build, schema_of
 from astrollava.schema.nodes import Compiled, compile_schema
+from astrollava.schema.outline import outline
 from astrollava.schema.places import Place, places
 
 __all__ = [
     "Compiled",
     "Place",
+    "Question",
     "build",
     "compile_schema",
+    "fixed",
     "grammar",
+    "only_text",
+    "outline",
     "places",
+    "questions",
     "schema_of",
     "validate",
 ]

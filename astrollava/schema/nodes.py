@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -22,17 +22,24 @@ __all__ = [
     "Ref",
     "Text",
     "compile_schema",
+    "joined",
     "literal",
+    "literals",
     "same",
 ]
 
 
 @dataclass(frozen=True)
 class Literals:
-    """One of some values; `texts` are their compact JSON, in the same order."""
+    """One of some values.
+
+    `texts` are their compact JSON, and `words` what a model would say for them, in the same order;
+    an empty word where that is not known.
+    """
 
     values: tuple[Any, ...] = field(compare=False)
     texts: tuple[str, ...]
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,31 @@ def literal(value: Any) -> str:
     except UnicodeEncodeError:
         return json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text
+
+
+def literals(values: Sequence[Any], words: Sequence[str] = ()) -> Literals:
+    """Make a node of values; without `words`, booleans are yes and no, and strings themselves."""
+    spoken = tuple(words) or tuple(map(_spoken, values))
+    return Literals(tuple(values), tuple(map(literal, values)), spoken)
+
+
+def _spoken(value: Any) -> str:
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def joined(nodes: Sequence[Literals]) -> Literals:
+    """Return one node of all the values, none twice."""
+    known: dict[str, tuple[Any, str]] = {}
+    for node in nodes:
+        for text, value, word in zip(node.texts, node.values, node.words, strict=True):
+            known.setdefault(text, (value, word))
+    return Literals(
+        tuple(value for value, _ in known.values()),
+        tuple(known),
+        tuple(word for _, word in known.values()),
+    )
 
 
 def compile_schema(schema: Mapping[str, Any]) -> Compiled:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from astrollava.schema.checks import Checker
-from astrollava.schema.nodes import Array, Compiled, Literals, Node, Object
+from astrollava.schema.nodes import Array, Compiled, Literals, Node, Object, joined
 
 __all__ = ["Place", "places", "step"]
 
@@ -98,9 +98,3 @@ class _Finder:
                 # One of several kinds: whether it is this kind has no probability here.
                 return None if isinstance(each, Literals) and len(nodes) > 1 else each
         return None
-
-
-def joined(nodes: list[Literals]) -> Literals:
-    """Return one node of all the values."""
-    pairs = dict(p for node in nodes for p in zip(node.texts, node.values, strict=True))
-    return Literals(tuple(pairs.values()), tuple(pairs))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from astrollava.errors import InvalidSchema
 from astrollava.schema import regular
+from astrollava.schema.bounds import counts, high, low
 from astrollava.schema.nodes import (
     Array,
     Choice,
@@ -21,9 +20,11 @@ from astrollava.schema.nodes import (
     Ref,
     Text,
     literal,
+    literals,
     same,
 )
 from astrollava.schema.overlap import apart
+from astrollava.schema.refusals import short, shown, unsupported, wrong
 
 __all__ = ["KEYWORDS", "LONGEST_TEXT", "MOST_ITEMS", "Reader"]
 
@@ -35,8 +36,6 @@ _LONGEST_WORD = 2000
 #: Characters of a string and items of an array that can be asked for at least.
 LONGEST_TEXT = 1000
 MOST_ITEMS = 256
-#: Bounds of numbers: beyond it, a double is a poor friend.
-_LARGEST = Decimal(10) ** 30
 
 #: What says something to readers and forbids nothing.
 _WORDS = frozenset({
@@ -53,6 +52,9 @@ KEYWORDS: dict[str, set[str]] = {
     "boolean": set(),
     "null": set(),
 }
+#: What a model would say for each value of an enum, in the same order, or for true and false.
+_ANSWERS = "x-answers"
+_FEW: dict[str, tuple[Any, ...]] = {"boolean": (True, False), "null": (None,)}
 _PYTHON: dict[str, Any] = {
     "string": str, "number": (int, float), "array": list, "object": dict, "boolean": bool,
     "null": type(None),
@@ -82,11 +84,11 @@ class Reader:
         self._count += 1
         if self._count > _MOST_NODES or depth > _DEEPEST:
             raise InvalidSchema(
-                f"the schema is too large at {_shown(at)}",
+                f"the schema is too large at {shown(at)}",
                 expected=f"at most {_MOST_NODES} subschemas, at most {_DEEPEST} within each other",
             )
         if schema is False or not isinstance(schema, Mapping):
-            raise _wrong(at, schema, "a schema: an object with a type, an enum or a $ref")
+            raise wrong(at, schema, "a schema: an object with a type, an enum or a $ref")
         said = {key: value for key, value in schema.items() if not self._is_words(key, at)}
         if "allOf" in said:
             said = self._single(said, at)
@@ -96,17 +98,19 @@ class Reader:
             if key in said:
                 return self._choice(said, key, at, depth)
         if "const" in said or "enum" in said:
-            return self._literals(said, at)
+            return self._literals(said, at, schema.get(_ANSWERS))
         kinds = said.pop("type", None)
         if kinds is None:
             kinds = _implied(said, at)
+        if kinds == "boolean" and not said:
+            return literals((True, False), _words(schema.get(_ANSWERS), 2, at))
         many = isinstance(kinds, list)
         names = kinds if isinstance(kinds, list) else [kinds]
         if not names or not all(isinstance(name, str) and name in KEYWORDS for name in names):
-            raise _wrong(f"{at}/type", kinds, f"one or more of {', '.join(KEYWORDS)}")
+            raise wrong(f"{at}/type", kinds, f"one or more of {', '.join(KEYWORDS)}")
         unknown = said.keys() - set().union(*(KEYWORDS[name] for name in names))
         if unknown:
-            raise _unsupported(sorted(unknown)[0], at, " or ".join(names))
+            raise unsupported(sorted(unknown)[0], at, " or ".join(names))
         nodes = tuple(
             self._typed(name, {k: v for k, v in said.items() if k in KEYWORDS[name]}, at, depth)
             for name in dict.fromkeys(names)
@@ -115,7 +119,7 @@ class Reader:
 
     def _is_words(self, key: Any, at: str) -> bool:
         if not isinstance(key, str):
-            raise _wrong(at, key, "keywords that are strings")
+            raise wrong(at, key, "keywords that are strings")
         return key in _WORDS or key.startswith("x-")
 
     def _single(self, said: dict[str, Any], at: str) -> dict[str, Any]:
@@ -123,15 +127,15 @@ class Reader:
         parts = said["allOf"]
         alone = isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], Mapping)
         if not alone or len(said) > 1:
-            raise _unsupported("allOf", at, "something beside it")
+            raise unsupported("allOf", at, "something beside it")
         return {key: value for key, value in parts[0].items() if not self._is_words(key, at)}
 
     def _ref(self, said: Mapping[str, Any], at: str, depth: int) -> Node:
         pointer = said["$ref"]
         if len(said) > 1:
-            raise _unsupported(sorted(said.keys() - {"$ref"})[0], at, "$ref")
+            raise unsupported(sorted(said.keys() - {"$ref"})[0], at, "$ref")
         if not isinstance(pointer, str) or not pointer.startswith("#"):
-            raise _wrong(f"{at}/$ref", pointer, "a reference into this schema, such as #/$defs/x")
+            raise wrong(f"{at}/$ref", pointer, "a reference into this schema, such as #/$defs/x")
         if pointer not in self._table and pointer != "#" and pointer not in self._reading:
             self._reading.add(pointer)
             self._table[pointer] = self._node(self._found(pointer, at), pointer, depth + 1)
@@ -147,58 +151,57 @@ class Reader:
             elif isinstance(here, list) and key.isdecimal() and int(key[:6]) < len(here):
                 here = here[int(key[:6])]
             else:
-                raise _wrong(f"{at}/$ref", pointer, "a reference to a place that there is")
+                raise wrong(f"{at}/$ref", pointer, "a reference to a place that there is")
         return here
 
     def _choice(self, said: Mapping[str, Any], key: str, at: str, depth: int) -> Node:
         if len(said) > 1:
-            raise _unsupported(sorted(said.keys() - {key})[0], at, key)
+            raise unsupported(sorted(said.keys() - {key})[0], at, key)
         if not isinstance(said[key], list) or not said[key]:
-            raise _wrong(f"{at}/{key}", said[key], "a list of schemas")
+            raise wrong(f"{at}/{key}", said[key], "a list of schemas")
         nodes = [self._node(s, f"{at}/{key}/{i}", depth + 1) for i, s in enumerate(said[key])]
         return nodes[0] if len(nodes) == 1 else Choice(tuple(nodes), only_one=key == "oneOf")
 
-    def _literals(self, said: dict[str, Any], at: str) -> Literals:
+    def _literals(self, said: dict[str, Any], at: str, answers: Any) -> Literals:
         given = said.pop("enum", [said.get("const")])
         if not isinstance(given, list) or not 1 <= len(given) <= _MOST_VALUES:
-            raise _wrong(f"{at}/enum", given, f"a list of 1 to {_MOST_VALUES} values")
-        if "const" in said:
-            constant = said.pop("const")
-            given = [value for value in given if same(value, constant)]
+            raise wrong(f"{at}/enum", given, f"a list of 1 to {_MOST_VALUES} values")
+        words = _words(answers, len(given), at) or [""] * len(given)
+        constant = said.pop("const", given)
         kinds = said.pop("type", list(_PYTHON))
         if said:
-            raise _unsupported(sorted(said)[0], at, "enum or const")
-        kept: dict[str, Any] = {}
-        for value in given:
-            if _is_a(value, kinds if isinstance(kinds, list) else [kinds]):
+            raise unsupported(sorted(said)[0], at, "enum or const")
+        kinds = kinds if isinstance(kinds, list) else [kinds]
+        kept: dict[str, tuple[Any, str]] = {}
+        for value, word in zip(given, words, strict=True):
+            if _is_a(value, kinds) and (constant is given or same(value, constant)):
                 text = self._literal(value, at)
-                if not any(same(value, other) for other in kept.values()):
-                    kept[text] = value
+                if not any(same(value, other) for other, _ in kept.values()):
+                    kept[text] = value, word
         if not kept:
-            raise _wrong(f"{at}/enum", given, "a value of the type the schema names")
-        return Literals(tuple(kept.values()), tuple(kept))
+            raise wrong(f"{at}/enum", given, "a value of the type the schema names")
+        values, said_words = zip(*kept.values(), strict=True)
+        return literals(values, said_words if answers else ())
 
     def _literal(self, value: Any, at: str) -> str:
         try:
             text = literal(value)
         except (ValueError, TypeError, RecursionError) as error:
-            raise _wrong(f"{at}/enum", value, "values that JSON can write") from error
+            raise wrong(f"{at}/enum", value, "values that JSON can write") from error
         if len(text) > _LONGEST_WORD:
-            raise _wrong(f"{at}/enum", value, f"values of at most {_LONGEST_WORD} characters")
+            raise wrong(f"{at}/enum", value, f"values of at most {_LONGEST_WORD} characters")
         return text
 
     def _typed(self, name: str, said: Mapping[str, Any], at: str, depth: int) -> Node:
-        if name == "boolean":
-            return Literals((True, False), ("true", "false"))
-        if name == "null":
-            return Literals((None,), ("null",))
+        if name in _FEW:
+            return literals(_FEW[name])
         if name == "string":
             return self._text(said, at)
         if name == "array":
             return self._array(said, at, depth)
         if name == "object":
             return self._object(said, at, depth)
-        bounds = Number(name == "integer", _low(said, at), _high(said, at))
+        bounds = Number(name == "integer", low(said, at), high(said, at))
         if (
             bounds.low
             and bounds.high
@@ -207,56 +210,56 @@ class Reader:
                 or (bounds.low[0] == bounds.high[0] and (bounds.low[1] or bounds.high[1]))
             )
         ):
-            raise _wrong(at, dict(said), "bounds that leave a number between them")
+            raise wrong(at, dict(said), "bounds that leave a number between them")
         return bounds
 
     def _text(self, said: Mapping[str, Any], at: str) -> Text:
-        least, most = _counts(said, "minLength", "maxLength", LONGEST_TEXT, at)
+        least, most = counts(said, "minLength", "maxLength", LONGEST_TEXT, at)
         if "pattern" not in said:
             return Text(least, most)
         given = said["pattern"]
         if len(said) > 1:
-            raise _unsupported(sorted(said.keys() - {"pattern"})[0], at, "pattern")
+            raise unsupported(sorted(said.keys() - {"pattern"})[0], at, "pattern")
         if not isinstance(given, str):
-            raise _wrong(f"{at}/pattern", given, "a regular expression")
+            raise wrong(f"{at}/pattern", given, "a regular expression")
         try:
             pattern = regular.parse(given)
         except regular.PatternError as error:
             raise InvalidSchema(
-                f"the pattern {_short(given)} at {_shown(at)} cannot be held to: {error}",
+                f"the pattern {short(given)} at {shown(at)} cannot be held to: {error}",
                 expected="^…$ with characters, [classes], \\d, \\w, ., (groups), |, ?, *, +, {m,n}",
             ) from error
         return Text(pattern=pattern)
 
     def _array(self, said: Mapping[str, Any], at: str, depth: int) -> Array:
         if said.get("uniqueItems", False) is not False:
-            raise _unsupported("uniqueItems", at, "array")
-        least, most = _counts(said, "minItems", "maxItems", MOST_ITEMS, at)
+            raise unsupported("uniqueItems", at, "array")
+        least, most = counts(said, "minItems", "maxItems", MOST_ITEMS, at)
         first = said.get("prefixItems", [])
         if not isinstance(first, list):
-            raise _wrong(f"{at}/prefixItems", first, "a list of schemas")
+            raise wrong(f"{at}/prefixItems", first, "a list of schemas")
         others = said.get("items", False if first else None)
         if others is None or others is True:
             if most != 0:
-                raise _wrong(f"{at}/items", others, "a schema: what the array holds")
+                raise wrong(f"{at}/items", others, "a schema: what the array holds")
             others = False
         nodes = [self._node(s, f"{at}/prefixItems/{i}", depth + 1) for i, s in enumerate(first)]
         rest = None if others is False else self._node(others, f"{at}/items", depth + 1)
         most = len(nodes) if rest is None and (most is None or most > len(nodes)) else most
         if most is not None and (least > most or len(nodes) > most):
-            raise _wrong(at, dict(said), "as many items as are asked for")
+            raise wrong(at, dict(said), "as many items as are asked for")
         return Array(tuple(nodes), rest, least, most)
 
     def _object(self, said: Mapping[str, Any], at: str, depth: int) -> Object:
         given, required = said.get("properties", {}), said.get("required", [])
         if not isinstance(given, Mapping) or not given:
-            raise _wrong(f"{at}/properties", given, "the properties by name; other names are none")
+            raise wrong(f"{at}/properties", given, "the properties by name; other names are none")
         if not isinstance(required, list) or not all(name in given for name in required):
-            raise _wrong(f"{at}/required", required, "names of properties")
+            raise wrong(f"{at}/required", required, "names of properties")
         found = []
         for name, schema in given.items():
             if not isinstance(name, str) or len(name) > _LONGEST_WORD:
-                raise _wrong(f"{at}/properties", name, f"names of up to {_LONGEST_WORD} characters")
+                raise wrong(f"{at}/properties", name, f"names of up to {_LONGEST_WORD} characters")
             step = name.replace("~", "~0").replace("/", "~1")
             node = self._node(schema, f"{at}/properties/{step}", depth + 1)
             found.append(Property(name, node, name in required, _description(schema)))
@@ -275,7 +278,7 @@ class Reader:
                     target = table[node.pointer]
                     if node.pointer == pointer and seen:
                         raise InvalidSchema(
-                            f"{_shown(pointer)} is defined as itself", expected="a definition"
+                            f"{shown(pointer)} is defined as itself", expected="a definition"
                         )
                     if node.pointer not in seen:
                         seen.add(node.pointer)
@@ -354,55 +357,20 @@ def _implied(said: Mapping[str, Any], at: str) -> str:
             return name
     if said:
         unknown = said.keys() - set().union(*KEYWORDS.values())
-        raise _unsupported(sorted(unknown or said)[0], at, "no type")
+        raise unsupported(sorted(unknown or said)[0], at, "no type")
     raise InvalidSchema(
-        f"the schema allows anything at {_shown(at)}",
+        f"the schema allows anything at {shown(at)}",
         expected="a type, an enum, a const, an anyOf or a $ref",
     )
 
 
-def _bound(said: Mapping[str, Any], key: str, at: str) -> Decimal | None:
-    value = said.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _wrong(f"{at}/{key}", value, "a number")
-    if abs(value) > _LARGEST:
-        raise _wrong(f"{at}/{key}", value, f"a number up to {_LARGEST:.0e}")
-    # The shortest decimal that is this double: what the writer of the schema wrote.
-    return Decimal(value) if isinstance(value, int) else Decimal(repr(float(value)))
-
-
-def _low(said: Mapping[str, Any], at: str) -> tuple[Decimal, bool] | None:
-    given = [
-        (value, out)
-        for key, out in (("minimum", False), ("exclusiveMinimum", True))
-        if (value := _bound(said, key, at)) is not None
-    ]
-    return max(given) if given else None
-
-
-def _high(said: Mapping[str, Any], at: str) -> tuple[Decimal, bool] | None:
-    given = [
-        (value, out)
-        for key, out in (("maximum", False), ("exclusiveMaximum", True))
-        if (value := _bound(said, key, at)) is not None
-    ]
-    return min(given, key=lambda bound: (bound[0], not bound[1])) if given else None
-
-
-def _counts(
-    said: Mapping[str, Any], low: str, high: str, limit: int, at: str
-) -> tuple[int, int | None]:
-    least, most = said.get(low, 0), said.get(high)
-    for key, value in ((low, least), (high, 0 if most is None else most)):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or value < 0 or (key == low and value > limit):
-            wanted = f"a count from 0 to {limit}" if key == low else "a count"
-            raise _wrong(f"{at}/{key}", value, wanted)
-    if most is not None and least > most:
-        raise _wrong(f"{at}/{low}", least, f"at most {high}, which is {most}")
-    return least, most
+def _words(given: Any, count: int, at: str) -> list[str]:
+    if given is None:
+        return []
+    sound = isinstance(given, list) and len(given) == count
+    if not sound or not all(isinstance(w, str) and 0 < len(w.strip()) <= 500 for w in given):
+        raise wrong(f"{at}/{_ANSWERS}", given, f"{count} answers, in the order of the values")
+    return list(given)
 
 
 def _description(schema: Any) -> str:
@@ -412,24 +380,3 @@ def _description(schema: Any) -> str:
             if isinstance(words := schema.get(key), str) and words.strip():
                 return " ".join(words.split())
     return ""
-
-
-def _shown(at: str) -> str:
-    return "the root of the schema" if at == "#" else _short(at, 200)
-
-
-def _short(value: Any, most: int = 60) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _wrong(at: str, given: Any, expected: str) -> InvalidSchema:
-    return InvalidSchema(f"{_short(given)} stands at {_shown(at)}", expected=expected)
-
-
-def _unsupported(key: str, at: str, beside: str) -> InvalidSchema:
-    return InvalidSchema(
-        f"the keyword {_short(key)!r} at {_shown(at)}, with {beside}, cannot be held to",
-        expected="a keyword that docs/extract.md lists",
-        hint="Leave it out, and check the value afterwards",
-    )
