@@ -16,7 +16,7 @@ from astropy.wcs import WCS
 from astrollava.images import example
 
 SIDE = 160  # pixels
-SCALE = 0.524  # arcsec per pixel
+SCALE = 0.45  # arcsec per pixel
 FINE = 3  # sub-pixels a side
 SEEING = 1.25  # arcsec, FWHM
 BANDS = ("g", "r", "z")
@@ -54,12 +54,12 @@ def spiral(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
     """The galaxy in three bands; coordinates in arcseconds from its centre."""
     u, v = turned(x, y, 28.0, 0.80)
     radius, angle = np.hypot(u, v) + 1e-9, np.arctan2(v, u)
-    bar_angle, bar_length, pitch = np.radians(52.0), 11.0, np.radians(19.0)
+    bar_angle, bar_length, pitch = np.radians(52.0), 12.0, np.radians(19.0)
 
     disk = 0.40 * np.exp(-radius / 9.5)
     bulge = 0.95 * sersic(np.hypot(*turned(x, y, 28.0, 0.92)), 1.9, 1.6)
-    along, across = turned(u, v, 52.0, 0.26)
-    bar = 0.48 * np.exp(-((np.hypot(along, across) / (0.86 * bar_length)) ** 3))
+    along, across = turned(u, v, 52.0, 0.36)
+    bar = 0.80 * np.exp(-((np.hypot(along, across) / (0.86 * bar_length)) ** 3))
 
     # Two arms start at the ends of the bar and wind outwards; the phase is zero on their ridges.
     winding = np.log(radius / bar_length) / np.tan(pitch)
@@ -81,7 +81,7 @@ def spiral(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
     # Dust on the inner edge of the arms and along the bar's leading sides, stronger in the blue.
     lane = np.exp((np.cos(2 * (phase + 0.36)) - 1) * 8.0) * reach * np.exp(radius / 11.5)
-    straight = np.exp(-0.5 * ((across * 0.26 - 0.9 * np.sign(along)) / 0.5) ** 2)
+    straight = np.exp(-0.5 * ((across * 0.36 - 0.9 * np.sign(along)) / 0.5) ** 2)
     straight *= np.exp(-((along / bar_length) ** 6)) * (np.abs(along) > 1.2)
     depth = 0.75 * lane + 0.65 * straight
     planes = []
@@ -95,17 +95,17 @@ def spiral(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
 def neighbours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Small galaxies and stars of the field: place, light, size, ratio, angle, colour."""
     galaxies = (
-        (-34.0, -29.0, 0.22, 1.5, 0.45, 120.0, OLD),
-        (30.5, 33.0, 0.10, 1.3, 0.70, 15.0, MIXED),
-        (35.0, -12.0, 0.07, 1.0, 0.60, 70.0, YOUNG),
-        (-12.0, 36.5, 0.08, 0.9, 0.80, 40.0, OLD),
+        (-30.0, -26.0, 0.22, 1.5, 0.45, 120.0, OLD),
+        (27.5, 29.0, 0.10, 1.3, 0.70, 15.0, MIXED),
+        (31.0, -12.0, 0.07, 1.0, 0.60, 70.0, YOUNG),
+        (-12.0, 32.0, 0.08, 0.9, 0.80, 40.0, OLD),
     )
     stars = (
         (-27.0, 27.5, 30.0, (0.45, 1.0, 1.85)),
         (21.5, -32.0, 11.0, (0.82, 1.0, 1.05)),
-        (-36.0, 5.5, 4.0, (0.30, 1.0, 2.3)),
-        (37.5, 17.0, 2.5, (0.65, 1.0, 1.3)),
-        (3.0, -37.0, 1.6, (0.40, 1.0, 1.9)),
+        (-31.0, 5.5, 4.0, (0.30, 1.0, 2.3)),
+        (31.5, 15.0, 2.5, (0.65, 1.0, 1.3)),
+        (3.0, -31.0, 1.6, (0.40, 1.0, 1.9)),
     )
     planes = np.zeros((3, *x.shape))
     for at_x, at_y, light, size, ratio, angle, colour in galaxies:

@@ -163,7 +163,7 @@ def test_other_images_are_not_taken_for_it(
     assert [completion.run() for completion in begun] == alone * 2
 
 
-# --- none harms another ----------------------------------------------------------------------------
+# --- none harms another --------------------------------------------------------------------------
 
 
 def test_a_request_that_fails_fails_alone(

@@ -15,7 +15,7 @@ from astrollava_training.data.facts import Facts
 from astrollava_training.data.galaxies import read_votes
 from astrollava_training.evaluate import statements
 from astrollava_training.evaluate.statements import CONTRADICTION, TOPICS, read, read_answer
-from astrollava_training.evaluate.truth import agrees, truth
+from astrollava_training.evaluate.truth import agrees, answers, truth
 
 READ = {
     "This is a barred spiral galaxy.": {"bar": "yes", "spiral": "yes", "smooth": "features"},
@@ -150,6 +150,16 @@ def test_a_bulge_without_a_size_fits_any_that_is_there(
     said: str | None, true: str, fits: bool
 ) -> None:
     assert agrees("bulge", said, true) is fits
+
+
+def test_that_there_is_a_bulge_does_not_answer_how_prominent_it_is() -> None:
+    """ "It has a bulge." once won the question for a constant, by 22 points."""
+    assert agrees("bulge", "present", "obvious")
+    assert not answers("bulge", "present", "obvious")
+    assert answers("bulge", "obvious", "obvious")
+    assert answers("bulge", "present", "present")
+    assert answers("bulge", "noticeable", "present")
+    assert answers("bar", "no", "no")
 
 
 def test_examples_of_the_docstrings_hold() -> None:

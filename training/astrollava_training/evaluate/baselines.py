@@ -23,9 +23,12 @@ from astrollava_training.evaluate import metrics
 from astrollava_training.evaluate.collect import Answers
 from astrollava_training.evaluate.metrics import Interval, bootstrap
 from astrollava_training.evaluate.statements import CONTRADICTION, read, read_answer
-from astrollava_training.evaluate.truth import agrees
+from astrollava_training.evaluate.truth import agrees, answers
 
-__all__ = ["derangement", "label_table", "question_tables", "statement_table"]
+__all__ = ["EVERY", "derangement", "label_table", "question_tables", "statement_table"]
+
+EVERY = "all"
+"""Stands for all questions together."""
 
 Row = dict[str, Any]
 Truths = Sequence[Mapping[str, str]]
@@ -123,16 +126,18 @@ def question_tables(
     dict
         Topic -> ``n``, ``values`` (how often each is true) and ``rows``: row name ->
         ``agreement`` (`Interval`), ``balanced`` (mean over the true values) and ``unanswered``. No
-        answer counts as wrong.
+        answer counts as wrong. The last topic, `EVERY`, is all questions together, and has a row
+        ``margin``: the model's lead over the best blind row, on the same resampled pictures.
     """
     shuffled = own.at(derangement(len(truths), seed))
     tables: dict[str, dict[str, Any]] = {}
+    totals: dict[str, NDArray[np.float64]] = {}
     for topic in own.answers:
         decided = [i for i, known in enumerate(truths) if topic in known]
         true = [truths[i][topic] for i in decided]
         common = Counter(known[topic] for known in training if topic in known).most_common(1)
         often = Counter(true)
-        best = max(often, key=lambda v: sum(agrees(topic, v, t) for t in true), default=None)
+        best = max(often, key=lambda v: sum(answers(topic, v, t) for t in true), default=None)
         said = {
             "model": [read_answer(own.answers[topic][i], topic) for i in decided],
             "constant": [best] * len(decided),
@@ -140,6 +145,10 @@ def question_tables(
             "shuffled": [read_answer(shuffled.answers[topic][i], topic) for i in decided],
             "blank": [read_answer(blank.answers[topic][0], topic)] * len(decided),
         }
+        for name, values in said.items():
+            count = totals.setdefault(name, np.zeros((len(truths), 3)))
+            for i, value, wanted in zip(decided, values, true, strict=True):
+                count[i] += (answers(topic, value, wanted), 1, value is None)
         tables[topic] = {
             "n": len(decided),
             "values": dict(often.most_common()),
@@ -148,13 +157,43 @@ def question_tables(
                 for name, values in said.items()
             },
         }
-    return tables
+    return tables | {EVERY: _every_question(totals, resamples=resamples, seed=seed)}
+
+
+def _every_question(
+    totals: Mapping[str, NDArray[np.float64]], *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Pool the questions; a row of `totals` counts right, asked and unanswered of a picture."""
+
+    def share(counts: NDArray[np.float64]) -> float:
+        return float(counts[0] / counts[1]) if counts[1] else float("nan")
+
+    rows: dict[str, Row] = {}
+    for name, counts in totals.items():
+        whole = counts.sum(axis=0)
+        rows[name] = {
+            "agreement": _pooled(share, counts, resamples, seed),
+            "unanswered": float(whole[2] / whole[1]) if whole[1] else 0.0,
+        }
+    blind = [name for name in totals if name != "model"]
+    best = max(blind, key=lambda name: rows[name]["agreement"].value, default=None)
+    if best is not None:
+        model, other = totals["model"], totals[best]
+        rows["margin"] = {
+            "agreement": bootstrap(
+                lambda at: share(model[at].sum(axis=0)) - share(other[at].sum(axis=0)),
+                len(model),
+                resamples=resamples,
+                seed=seed,
+            )
+        }
+    return {"n": int(totals["model"][:, 1].sum()) if totals else 0, "values": {}, "rows": rows}
 
 
 def _agreement(
     topic: str, said: Sequence[str | None], true: Sequence[str], *, resamples: int, seed: int
 ) -> Row:
-    right = np.array([agrees(topic, s, t) for s, t in zip(said, true, strict=True)], float)
+    right = np.array([answers(topic, s, t) for s, t in zip(said, true, strict=True)], float)
     kinds = sorted(set(true))
     per_value = [right[[t == kind for t in true]].mean() for kind in kinds]
     return {

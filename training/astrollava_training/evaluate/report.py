@@ -73,6 +73,7 @@ class Evaluation:
             _table(self.per_class),
             "## Questions: agreement with the vote majority",
             _table({topic: _question_row(table) for topic, table in self.questions.items()}),
+            _ABOUT_QUESTIONS,
             "## Statements in free descriptions",
             _table(self.statements),
             f"Descriptions unlike the blank picture's: {_cell(sees['descriptions'])}.",
@@ -103,6 +104,10 @@ class Evaluation:
         return data, text
 
 
+_ABOUT_QUESTIONS = """A constant is right about most pictures where a thing is rare. That there is a
+bulge is no answer to how prominent it is. `margin` is the lead over the best blind row, paired."""
+
+
 def _question_row(table: Mapping[str, Any]) -> dict[str, Any]:
     rows = table["rows"]
     blind = {name: rows[name]["agreement"].value for name in _BLIND}
@@ -111,7 +116,8 @@ def _question_row(table: Mapping[str, Any]) -> dict[str, Any]:
         "n": table["n"],
         "model": own["agreement"],
         **blind,
-        "balanced": own["balanced"],
+        "margin": rows.get("margin", {}).get("agreement"),
+        "balanced": own.get("balanced"),
         "unanswered": own["unanswered"],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from astrollava_training.data.facts import Facts
 from astrollava_training.evaluate.statements import CONTRADICTION
 
-__all__ = ["agrees", "truth"]
+__all__ = ["agrees", "answers", "truth"]
 
 _HALF = 0.5
 
@@ -76,3 +76,12 @@ def agrees(topic: str, said: str | None, true: str) -> bool:
     if topic == "bulge" and said != true and "present" in (said, true):
         return said not in (None, CONTRADICTION, "none") and true != "none"
     return said == true
+
+
+def answers(topic: str, said: str | None, true: str) -> bool:
+    """Whether a value answers the question rightly.
+
+    As `agrees`, but that there is a bulge does not say how prominent it is where voters said so.
+    """
+    vague = topic == "bulge" and said == "present" and true != "present"
+    return agrees(topic, said, true) and not vague
