@@ -28,7 +28,7 @@ def convert(
     out: str | os.PathLike[str],
     *,
     quantize: str = "f16",
-    mmproj_quantize: str = "f16",
+    mmproj_quantize: str | None = None,
     name: str | None = None,
     licence: str | None = None,
     render_rule: str | None = None,
@@ -49,8 +49,9 @@ def convert(
     quantize : str
         Storage type of the language model, one of `astrollava.engine.quantize.TYPES`:
         ``"f16"``, ``"q8_0"``, ``"q4_k_m"``, ...
-    mmproj_quantize : str
-        The same for vision tower and projector, one of `PROJECTOR_TYPES` there.
+    mmproj_quantize : str, optional
+        The same for vision tower and projector, one of `PROJECTOR_TYPES` there. By default like the
+        language model in ``"f32"``, ``"f16"`` and ``"bf16"``, else ``"q8_0"``.
     name : str, optional
         Name of the model and of its files; by default that of the checkpoint.
     licence : str, optional
@@ -87,7 +88,8 @@ def convert(
         The files cannot be written, or llama.cpp refused them.
     """
     kind = llama.check_type(quantize)
-    mmproj_kind = llama.check_type(mmproj_quantize, projector=True)
+    wanted = direct.mmproj_default(kind) if mmproj_quantize is None else mmproj_quantize
+    mmproj_kind = llama.check_type(wanted, projector=True)
     if render_rule is not None and render_rule not in _RULES:
         raise InvalidRequest(f"the rule {render_rule!r:.40}", expected=", ".join(_RULES))
     target = Path(out).expanduser()
@@ -173,7 +175,7 @@ def _through_llama(
             kind,
             out,
             # None leaves alone what is quantized already.
-            mmproj_kind=None if tower_done and mmproj_kind not in _WHOLE else mmproj_kind,
+            mmproj_quantize=None if tower_done and mmproj_kind not in _WHOLE else mmproj_kind,
             threads=threads,
             progress=progress,
         )

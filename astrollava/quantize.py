@@ -14,7 +14,7 @@ from typing import Final
 from astrollava.engine import quantize as llama
 from astrollava.errors import InvalidRequest
 from astrollava.models import ModelFiles, gguf, resolve
-from astrollava.models.convert import ask_for_space, staged
+from astrollava.models.convert import ask_for_space, mmproj_default, staged
 from astrollava.models.facts import stored_as
 
 __all__ = ["quantize"]
@@ -36,7 +36,7 @@ def quantize(
     out: str | os.PathLike[str] | None = None,
     *,
     mmproj: str | os.PathLike[str] | None = None,
-    mmproj_kind: str | None = None,
+    mmproj_quantize: str | None = None,
     requantize: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -56,10 +56,10 @@ def quantize(
         files in it, or not at all.
     mmproj : path-like, optional
         The projector of a model given by its path.
-    mmproj_kind : str, optional
-        Storage type of tower and projector, one of `PROJECTOR_TYPES` there. By default they are
-        left as they are if they are quantized already, else ``"q8_0"``; or like the language model
-        where that is not quantized.
+    mmproj_quantize : str, optional
+        Storage type of vision tower and projector, one of `PROJECTOR_TYPES` there. By default like
+        the language model in ``"f32"``, ``"f16"`` and ``"bf16"``, else ``"q8_0"``; and left as they
+        are if they are quantized already.
     requantize : bool
         Also take apart what is quantized already, which loses more than quantizing once.
     threads : int, optional
@@ -73,7 +73,7 @@ def quantize(
     -------
     ModelFiles or None
         The new pair, each named by its own type: ``{name}-{kind}-text.gguf`` and
-        ``{name}-{mmproj_kind}-mmproj.gguf``; None where it was cancelled.
+        ``{name}-{mmproj_quantize}-mmproj.gguf``; None where it was cancelled.
 
     Raises
     ------
@@ -85,15 +85,12 @@ def quantize(
         The files cannot be written, or llama.cpp refused them.
     """
     kind = llama.check_type(kind)
-    if mmproj_kind is not None:
-        mmproj_kind = llama.check_type(mmproj_kind, projector=True)
+    if mmproj_quantize is not None:
+        mmproj_quantize = llama.check_type(mmproj_quantize, projector=True)
     files = model if isinstance(model, ModelFiles) else resolve(model, mmproj)
     text, tower = gguf.read_header(files.text), gguf.read_header(files.mmproj)
     gguf.check_pair(text, tower)
-    if mmproj_kind is None and not _is_whole(tower):
-        mmproj_kind = _AS_IT_IS
-    elif mmproj_kind is None:
-        mmproj_kind = kind if kind in _BITS else "q8_0"
+    mmproj_kind = mmproj_quantize or (mmproj_default(kind) if _is_whole(tower) else _AS_IT_IS)
     stem = _stem(files, text)
     folder = Path(out) if out is not None else Path(f"{stem}-{kind}")
     steps = (

@@ -60,7 +60,7 @@ def test_nothing_is_left_of_what_fails(pair: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="no storage type"):
         quantize(pair, "q9", out)
     with pytest.raises(InvalidRequest, match="for a projector"):
-        quantize(pair, "q8_0", out, mmproj_kind="q2_k")
+        quantize(pair, "q8_0", out, mmproj_quantize="q2_k")
     (tmp_path / "text.gguf").write_bytes((pair / "text.gguf").read_bytes()[:-1000])
     (tmp_path / "mmproj.gguf").write_bytes((pair / "mmproj.gguf").read_bytes())
     with pytest.raises(InvalidModelFile):

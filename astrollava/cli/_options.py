@@ -22,6 +22,7 @@ __all__ = [
     "Json",
     "MaxTokens",
     "Mmproj",
+    "MmprojQuantize",
     "Model",
     "Seed",
     "Source",
@@ -126,6 +127,14 @@ Model = Annotated[
 Mmproj = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The projector of that GGUF file.", rich_help_panel=_MODEL),
+]
+MmprojQuantize = Annotated[
+    str | None,
+    typer.Option(
+        "--mmproj-quantize",
+        metavar="TYPE",
+        help="The vision tower's type; by default as TYPE in f32, f16 and bf16, else q8_0.",
+    ),
 ]
 GpuLayers = Annotated[
     int, typer.Option(metavar="N", help="Layers on the GPU; -1 for all.", rich_help_panel=_MODEL)

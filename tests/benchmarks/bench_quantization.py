@@ -52,12 +52,12 @@ class Row:
 
 def make_rows(model: str, folder: Path, threads: int) -> list[Row]:
     """Quantize the model in every way, and load all."""
-    whole = quantize(resolve(model), "f16", folder / "f16", mmproj_kind="f16", requantize=True)
+    whole = quantize(resolve(model), "f16", folder / "f16", mmproj_quantize="f16", requantize=True)
     assert whole is not None
     rows = []
     for text, mmproj in ROWS:
         out = folder / f"{text}-{mmproj}"
-        made = whole if text == "f16" else quantize(whole, text, out, mmproj_kind=mmproj)
+        made = whole if text == "f16" else quantize(whole, text, out, mmproj_quantize=mmproj)
         assert made is not None
         sizes = {role: file["bytes"] / 1e6 for role, file in facts(made).files.items()}
         describer = Describer(made.text, mmproj=made.mmproj, threads=threads)

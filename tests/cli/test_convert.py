@@ -24,10 +24,10 @@ def test_a_checkpoint_becomes_a_model_by_one_command(tmp_path: Path) -> None:
         "warning  the checkpoint has no chat template: LLaVA's v1 is assumed"
     ], "the rule was given, the template was not"
     paths = [Path(line) for line in done.stdout.splitlines()]
-    assert [path.name for path in paths] == ["Tiny-q8_0-text.gguf", "Tiny-f16-mmproj.gguf"]
+    assert [path.name for path in paths] == ["Tiny-q8_0-text.gguf", "Tiny-q8_0-mmproj.gguf"]
     shown = run("models", "show", tmp_path / "out", "--json")
     said = json.loads(shown.stdout)["facts"]
-    assert (said["quantization"], said["projector_quantization"]) == ("Q8_0", "F16")
+    assert (said["quantization"], said["projector_quantization"]) == ("Q8_0", "Q8_0")
     assert (said["licence"], said["render"]["rule"], said["image_tokens"]) == ("MIT", "crop", 4)
 
 

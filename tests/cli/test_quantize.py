@@ -17,6 +17,12 @@ def test_a_pair_is_made_smaller_by_one_command(tmp_path: Path) -> None:
     assert [path.name for path in paths] == ["tiny-q8_0-text.gguf", "tiny-q8_0-mmproj.gguf"]
     assert paths[0].stat().st_size < (tmp_path / "tiny" / "text.gguf").stat().st_size / 3
 
+    paired = run("models", "quantize", tmp_path / "tiny", "q8_0", "--mmproj-quantize", "f16",
+                 "-o", tmp_path / "mixed")  # fmt: skip
+    assert [Path(line).name for line in paired.stdout.splitlines()] == [
+        "tiny-q8_0-text.gguf", "tiny-f16-mmproj.gguf"
+    ]  # fmt: skip
+
     refused = run("models", "quantize", tmp_path / "out", "q4_0", "-o", tmp_path / "again")
     assert refused.returncode == 2
     assert "--requantize" in refused.stderr

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from astrollava.cli._options import Threads
+from astrollava.cli._options import MmprojQuantize, Threads
 from astrollava.cli._terminal import say
 from astrollava.cli.models._signals import ending_in_order
 from astrollava.cli.models._words import progress_bars, warnings_shown
@@ -31,9 +31,7 @@ def convert(
             help="The language model's type: f16, q8_0, q5_k_m, q4_k_m, ...",
         ),
     ] = "f16",
-    mmproj_quantize: Annotated[
-        str, typer.Option(metavar="TYPE", help="The vision tower's type: f16, q8_0, ...")
-    ] = "f16",
+    mmproj_quantize: MmprojQuantize = None,
     base: Annotated[
         Path | None,
         typer.Option(

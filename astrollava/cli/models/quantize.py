@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from astrollava.cli._options import Mmproj, Threads
+from astrollava.cli._options import Mmproj, MmprojQuantize, Threads
 from astrollava.cli._terminal import say
 from astrollava.cli.models._signals import ending_in_order
 from astrollava.cli.models._words import progress_bars, warnings_shown
@@ -29,13 +29,7 @@ def quantize(
             "--out", "-o", metavar="DIR", help="A new folder; by default NAME-TYPE, here."
         ),
     ] = None,
-    mmproj_type: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TYPE",
-            help="The projector's type; by default q8_0, or as it is where that is quantized.",
-        ),
-    ] = None,
+    mmproj_quantize: MmprojQuantize = None,
     requantize: Annotated[
         bool,
         typer.Option(
@@ -59,7 +53,7 @@ def quantize(
             kind,
             out,
             mmproj=mmproj,
-            mmproj_kind=mmproj_type,
+            mmproj_quantize=mmproj_quantize,
             requantize=requantize,
             threads=threads,
             progress=progress,

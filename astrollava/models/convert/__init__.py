@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._convert import convert, write_pair
 from ._staging import ask_for_space, check_free, room, staged
-from ._storage import QUANTIZATIONS
+from ._storage import QUANTIZATIONS, mmproj_default
 from .chat import TEMPLATES, chat_template, own_template
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "chat_template",
     "check_free",
     "convert",
+    "mmproj_default",
     "own_template",
     "room",
     "staged",

@@ -16,7 +16,7 @@ from astrollava.models.checkpoint import Checkpoint
 from ._hashing import Hashing
 from ._mmproj import mmproj_metadata, mmproj_tensors
 from ._staging import ask_for_space, staged
-from ._storage import check_quantization, file_type
+from ._storage import check_quantization, file_type, mmproj_default
 from ._text import text_metadata, text_tensors, vocabulary_size
 from ._writer import Plan, Value, plan
 from .chat import chat_template
@@ -33,7 +33,7 @@ def convert(
     out: Path,
     *,
     quantize: str = "f16",
-    mmproj_quantize: str = "f16",
+    mmproj_quantize: str | None = None,
     name: str | None = None,
     licence: str | None = None,
     progress: Progress | None = None,
@@ -52,8 +52,8 @@ def convert(
     quantize : str
         Storage of the language model's matrices, one of `QUANTIZATIONS`. Vectors stay f32;
         matrices whose rows do not fill the blocks of the type are f16.
-    mmproj_quantize : str
-        The same for tower and projector.
+    mmproj_quantize : str, optional
+        The same for tower and projector; by default as `mmproj_default` says.
     name : str, optional
         Name of the model and of its files; by default that of the checkpoint.
     licence : str, optional
@@ -98,7 +98,7 @@ def write_pair(
     folder: Path,
     *,
     quantize: str,
-    mmproj_quantize: str,
+    mmproj_quantize: str | None,
     name: str | None = None,
     licence: str | None = None,
     progress: Progress | None = None,
@@ -111,7 +111,8 @@ def write_pair(
     reserve : callable
         Told the bytes of both files; returns how many more must be free on the disk.
     """
-    kinds = check_quantization(quantize), check_quantization(mmproj_quantize)
+    wanted = mmproj_default(quantize) if mmproj_quantize is None else mmproj_quantize
+    kinds = check_quantization(quantize), check_quantization(wanted)
     title = name or checkpoint.source.rpartition("/")[2]
     licence = licence or checkpoint.licence
     about = _about(checkpoint, title, licence)

@@ -17,10 +17,20 @@ from astrollava.errors import InvalidCheckpoint, InvalidRequest
 from astrollava.models._formats import FILE_TYPES, TENSOR_TYPES
 from astrollava.models.checkpoint import as_float32
 
-__all__ = ["QUANTIZATIONS", "check_quantization", "file_type", "pack", "row_bytes", "stored_type"]
+__all__ = [
+    "QUANTIZATIONS",
+    "check_quantization",
+    "file_type",
+    "mmproj_default",
+    "pack",
+    "row_bytes",
+    "stored_type",
+]
 
 #: Types that are written without llama.cpp's help.
 QUANTIZATIONS: Final = ("f32", "f16", "bf16", "q8_0", "q4_0")
+
+_WHOLE: Final = ("f32", "f16", "bf16")
 
 _TYPES: Final = {kind.name: kind for kind in TENSOR_TYPES.values()}
 
@@ -41,6 +51,23 @@ def check_quantization(name: str) -> str:
             hint="Convert to f16 and quantize that",
         )
     return name.upper()
+
+
+def mmproj_default(quantize: str) -> str:
+    """Return how tower and projector are stored where nobody says.
+
+    Parameters
+    ----------
+    quantize : str
+        Storage type of the language model.
+
+    Returns
+    -------
+    str
+        The same where that is not quantized, else ``"q8_0"``: tower and projector are small, and
+        all that a model knows of a picture passes through them.
+    """
+    return quantize if quantize.lower() in _WHOLE else "q8_0"
 
 
 def file_type(kind: str) -> int:

@@ -23,6 +23,7 @@ from astrollava.errors import (
 from astrollava.models import resolve
 from astrollava.models.checkpoint import open_checkpoint
 from astrollava.models.convert import convert
+from astrollava.quantize import quantize
 from plain_checkpoint import PlainLlava
 
 PLAIN = PlainLlava()
@@ -45,7 +46,9 @@ def numbers(path: Path) -> dict[str, np.ndarray]:
 
 
 def test_the_files_say_where_they_come_from(folder: Path, tmp_path: Path) -> None:
-    files = convert(open_checkpoint(folder), tmp_path / "out", quantize="f32")
+    files = convert(
+        open_checkpoint(folder), tmp_path / "out", quantize="f32", mmproj_quantize="f16"
+    )
     assert resolve(tmp_path / "out").text == files.text
     assert files.text.name == "tiny-llava-f32-text.gguf"
     for path in (files.text, files.mmproj):
@@ -241,6 +244,25 @@ def test_types_are_mixed_freely(
     keys = fields(files.mmproj)
     assert keys["astrollava.render.rule"] == "crop"
     assert keys["astrollava.vision.class_token"] == "last"
+
+
+@pytest.mark.parametrize("kind", ["f32", "bf16", "q8_0", "q4_k_m"])
+def test_the_towers_type_left_out_is_the_same_both_ways(
+    kind: str, folder: Path, tmp_path: Path
+) -> None:
+    """One step or two must not give two models that differ in what they see."""
+    pytest.importorskip("llama_cpp")
+    once = convert_by_any_means(folder, tmp_path / "once", quantize=kind, threads=1)
+    whole = convert_by_any_means(folder, tmp_path / "whole", quantize="f32", threads=1)
+    twice = quantize(whole, kind, tmp_path / "twice", threads=1)
+    assert twice is not None
+    tower = kind if kind in ("f32", "bf16") else "q8_0"
+    assert once.mmproj.name == twice.mmproj.name == f"tiny-llava-{tower}-mmproj.gguf"
+    kinds = [
+        {t.name: t.tensor_type.name for t in gguf.GGUFReader(files.mmproj).tensors}
+        for files in (once, twice)
+    ]
+    assert [found["v.blk.0.ffn_up.weight"] for found in kinds] == [tower.upper()] * 2
 
 
 def test_requests_are_checked_before_the_work(folder: Path, tmp_path: Path) -> None:

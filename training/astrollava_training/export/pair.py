@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from astrollava.models.convert import mmproj_default
 from astrollava_training.data.tokens import CHAT_TEMPLATE
 from astrollava_training.export import storage
 from astrollava_training.export.about import About
@@ -42,7 +43,8 @@ def export(
         Storage of the language model's matrices, one of `QUANTIZATIONS`. Vectors stay f32; matrices
         whose rows do not fill the blocks of the type are f16.
     mmproj_quantize : str, optional
-        The same for tower and projector; `quantize` where not given.
+        The same for tower and projector; by default as `mmproj_default` of
+        `astrollava.models.convert` says.
     chat_template : str
         Jinja source.
     add_bos : bool
@@ -63,7 +65,7 @@ def export(
         For weights that are not finite.
     """
     text_type = storage.check(quantize)
-    mmproj_type = storage.check(mmproj_quantize) if mmproj_quantize is not None else text_type
+    mmproj_type = storage.check(mmproj_quantize or mmproj_default(text_type))
     about = about if about is not None else About()
     out.mkdir(parents=True, exist_ok=True)
     text, mmproj = out / f"{name}-text.gguf", out / f"{name}-mmproj.gguf"
