@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from astrollava.describer import Describer
     from astrollava.errors import AstrollavaError
     from astrollava.images import SkyImage
-    from astrollava.results import Answer, Classification, Description, Flag, Provenance
+    from astrollava.results import (
+        Answer,
+        Classification,
+        Description,
+        Extraction,
+        Flag,
+        Provenance,
+    )
 
 __all__ = [
     "Answer",
@@ -24,6 +31,7 @@ __all__ = [
     "Conversation",
     "Describer",
     "Description",
+    "Extraction",
     "Flag",
     "Provenance",
     "SkyImage",
@@ -40,6 +48,7 @@ _HOMES = {
     "Conversation": "conversation",
     "Describer": "describer",
     "Description": "results",
+    "Extraction": "results",
     "Flag": "results",
     "Provenance": "results",
     "SkyImage": "images",

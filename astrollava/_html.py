@@ -7,13 +7,14 @@ of the colour they inherit and so fit light and dark themes.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from astrollava.results import Answer, Classification, Description, Flag, Provenance
+from astrollava.results import Answer, Classification, Description, Extraction, Flag, Provenance
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,6 +25,8 @@ __all__ = ["page", "result_card"]
 
 # What HTML cannot hold or would hide: control characters and halves of surrogate pairs.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+#: Values of one field of an object that are shown with their probabilities.
+_SHOWN_SHARES = 6
 _HASH = re.compile(r"(?:sha256-)?[0-9a-f]{12,}")
 
 
@@ -48,7 +51,7 @@ def result_card(result: Result) -> str:
 
     Parameters
     ----------
-    result : Description, Answer or Classification
+    result : Description, Answer, Classification or Extraction
         What to draw.
 
     Returns
@@ -64,7 +67,7 @@ def page(results: Iterable[Result]) -> str:
 
     Parameters
     ----------
-    results : iterable of Description, Answer or Classification
+    results : iterable of Description, Answer, Classification or Extraction
         One card each, in this order.
 
     Returns
@@ -122,10 +125,15 @@ def _cautions(result: Classification) -> Iterator[str]:
 def _card(result: Result) -> str:
     record = result.provenance
     words: dict[str, Any] = {"question": "", "pieces": [], "flags": (), "bars": [], "cautions": ()}
+    words |= {"lines": [], "chances": []}
     if isinstance(result, Classification):
         words["bars"] = _bars(result.probabilities)
         words["unsure"] = result.abstained or not result.calibrated
         words["cautions"] = tuple(_cautions(result))
+    elif isinstance(result, Extraction):
+        words["lines"] = list(_lines(result.text))
+        words["chances"] = list(_chances(result.probabilities))
+        words["flags"] = result.flags
     elif isinstance(result, Description | Answer):
         words["pieces"] = list(_pieces(result.text, result.flags))
         words["flags"] = result.flags
@@ -169,6 +177,17 @@ def _bars(probabilities: Mapping[str, float]) -> list[_Bar]:
     ]
 
 
+def _lines(text: str) -> Iterator[str]:
+    """Write an object so that it can be read: a property a line."""
+    yield from json.dumps(json.loads(text), indent=2, ensure_ascii=False).splitlines()
+
+
+def _chances(probabilities: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
+    for path, shares in probabilities.items():
+        some = list(shares.items())[:_SHOWN_SHARES]
+        yield path, ", ".join(f"{label} {_percent(share)}" for label, share in some)
+
+
 def _percent(share: float) -> str:
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
@@ -204,7 +223,7 @@ def _record(record: Provenance) -> list[tuple[str, list[tuple[str, str, bool]]]]
     model = {key: value for key, value in record.model.items() if key != "files"}
     parts = {
         "Model": {**model, **(files if isinstance(files, Mapping) else {})},
-        "Prompt": record.prompt,
+        "Prompt": _prompt(record.prompt),
         "Image": record.source,
         "Rendering": record.rendering,
         "Sampling": record.sampling,
@@ -212,6 +231,13 @@ def _record(record: Provenance) -> list[tuple[str, list[tuple[str, str, bool]]]]
         "Versions": record.versions,
     }
     return [(part, list(_rows(values))) for part, values in parts.items()]
+
+
+def _prompt(prompt: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put a schema into one row: it may have thousands."""
+    if "schema" not in prompt:
+        return prompt
+    return {**prompt, "schema": json.dumps(prompt["schema"], ensure_ascii=False)}
 
 
 def _rows(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str, bool]]:

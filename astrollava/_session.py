@@ -11,7 +11,7 @@ import functools
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from astrollava import prompts
@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     from astrollava.prompts import Prompt
     from astrollava.vocabularies import Vocabulary
 
-__all__ = ["READING", "RENDERING", "SAMPLING", "Seen", "Session", "user_turn"]
+__all__ = [
+    "READING",
+    "RENDERING",
+    "SAMPLING",
+    "Seen",
+    "Session",
+    "continued",
+    "generation_record",
+    "softmax",
+    "supplied",
+    "user_turn",
+]
 
 READING = ("hdu", "cutout", "bands", "max_pixels")
 RENDERING = ("interval", "stretch", "combine")
@@ -47,6 +58,9 @@ _OTHER_WORDS = {
 
 #: Keys of `SkyImage.meta` whose values name the object or how it was observed.
 _NAMING = ("object", "telescope", "instrument", "survey", "filter")
+
+#: Vocabularies whose scores on a blank picture are remembered.
+_PRIORS = 256
 
 Result = TypeVar("Result", Description, Answer)
 Finish = Callable[[str, tuple[Flag, ...], Provenance], Result]
@@ -94,6 +108,8 @@ class Session:
 
     engine: Engine
     facts: ModelFacts
+    #: Question and answers of a vocabulary -> what a blank picture scores.
+    priors: dict[tuple[object, ...], list[float]] = field(default_factory=dict)
 
     @property
     def window(self) -> int:
@@ -235,9 +251,9 @@ class Session:
         def conclude() -> Result:
             text = completion.text.strip()
             flags = find_claims(
-                text, has_wcs=seen.has_wcs, supplied_names=_supplied(seen, asked.text)
+                text, has_wcs=seen.has_wcs, supplied_names=supplied(seen, asked.text)
             )
-            record = self.provenance(seen, asked, sampling, _generation(completion))
+            record = self.provenance(seen, asked, sampling, generation_record(completion))
             return finish(text, flags, record)
 
         return TextStream(completion, conclude, seen.thumbnail)
@@ -250,14 +266,14 @@ class Session:
         """Return the probability of each label; they add up to one."""
         scores = self._scores(seen.embedding, labels)
         if self.is_calibrated(labels):
-            shares = _softmax(scores, self.facts.label_temperature or 1.0)
+            shares = softmax(scores, self.facts.label_temperature or 1.0)
         else:
             # How likely the words are whatever is shown would drown the picture: what a blank one
             # gives is taken off (Zhao et al. 2021, arXiv:2102.09690), and length evened out.
-            blank = self._scores(self._blank(), labels)
+            blank = self._scores_of_nothing(labels)
             lengths = [max(len(labels.answers[label].split()), 1) for label in labels.labels]
             gains = [(s - b) / n for s, b, n in zip(scores, blank, lengths, strict=True)]
-            shares = _softmax(gains, 1.0)
+            shares = softmax(gains, 1.0)
         return dict(zip(labels.labels, shares, strict=True))
 
     def label_presence(self, seen: Seen, labels: Vocabulary) -> float | None:
@@ -266,17 +282,25 @@ class Session:
         if asked is None or not self.is_calibrated(labels):
             return None
         either = from_labels({"yes": asked.yes, "no": asked.no}, question=asked.question)
-        return _softmax(self._scores(seen.embedding, either), 1.0)[0]
+        return softmax(self._scores(seen.embedding, either), 1.0)[0]
 
     def _scores(self, embedding: ImageEmbedding, labels: Vocabulary) -> list[float]:
         prompt = self.engine.format([user_turn(labels.question, image=True)])
-        answers = [_continued(prompt, labels.answers[label]) for label in labels.labels]
+        answers = [continued(prompt, labels.answers[label]) for label in labels.labels]
         return [score.logprob for score in self.engine.score(prompt, [embedding], answers)]
 
-    def _blank(self) -> ImageEmbedding:
+    def _scores_of_nothing(self, labels: Vocabulary) -> list[float]:
+        """Return the scores on a blank picture, which are the same each time."""
         import numpy as np
 
-        return self.engine.encode_image(np.zeros((*self.engine.image_size, 3), np.uint8))
+        key = labels.question, tuple(labels.answers.items())
+        known = self.priors.get(key)
+        if known is None:
+            blank = self.engine.encode_image(np.zeros((*self.engine.image_size, 3), np.uint8))
+            known = self._scores(blank, labels)
+            if len(self.priors) < _PRIORS:
+                self.priors[key] = known
+        return known
 
     def provenance(
         self, seen: Seen, asked: Prompt, sampling: Sampling, generation: Mapping[str, Any]
@@ -317,24 +341,26 @@ def _meant(name: str, known: Sequence[str]) -> str:
     return other if other in known else near[0] if near else ""
 
 
-def _continued(prompt: str, answer: str) -> str:
+def continued(prompt: str, answer: str) -> str:
     """Write the answer as it would follow the prompt: after a word or a colon comes a space."""
     return answer if not prompt or prompt[-1].isspace() or prompt[-1] == ">" else f" {answer}"
 
 
-def _supplied(seen: Seen, question: str) -> list[str]:
+def supplied(seen: Seen, question: str) -> list[str]:
     """Names the model need not have invented: the header's, and those in the question."""
     return [*seen.names, *(claim.text for claim in find_claims(question))]
 
 
-def _softmax(scores: Sequence[float], temperature: float) -> list[float]:
+def softmax(scores: Sequence[float], temperature: float) -> list[float]:
+    """Return shares, adding up to one, of log-probabilities divided by a temperature."""
     top = max(scores)
     weights = [math.exp((score - top) / temperature) for score in scores]
     total = sum(weights)
     return [weight / total for weight in weights]
 
 
-def _generation(completion: Completion) -> dict[str, Any]:
+def generation_record(completion: Completion) -> dict[str, Any]:
+    """Return what provenance keeps of a text that was generated."""
     return {
         "finish_reason": completion.finish_reason,
         "prompt_tokens": completion.prompt_tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from types import TracebackType
@@ -14,7 +15,7 @@ from astrollava._session import READING, RENDERING, Session
 from astrollava._versions import versions
 from astrollava.conversation import Conversation
 from astrollava.prompts import Prompt
-from astrollava.results import Answer, Classification, Description
+from astrollava.results import Answer, Classification, Description, Extraction
 from astrollava.streams import TextStream
 
 if TYPE_CHECKING:
@@ -286,6 +287,56 @@ class Describer(Many):
         )
         seen = self._session.look(source, making)
         return self._session.classify(seen, labels, threshold, sampling)
+
+    def extract(
+        self,
+        source: Any,
+        schema: Any,
+        *,
+        prompt: str | Prompt | None = None,
+        **options: Any,
+    ) -> Extraction:
+        """Get an object of a given form, always: what the model may say is held to its schema.
+
+        A property that is a boolean or one of a few values, and whose description is a question, is
+        asked alone, and the most probable answer is taken. Everything else the model writes, held
+        to a grammar made of the schema.
+
+        Parameters
+        ----------
+        source
+            As for `describe`.
+        schema : type or mapping
+            A dataclass, a pydantic model, any type those may have as a field, or a JSON schema: see
+            `astrollava.schema.schema_of`.
+        prompt : str or Prompt, optional
+            What to ask for the properties that are not asked alone, instead of a list of them.
+        **options
+            As for `describe`. Without ``max_tokens`` all the context is there to write in.
+
+        Returns
+        -------
+        Extraction
+            ``value`` is an instance of the type, or parsed JSON where a schema was given;
+            ``probabilities`` has those of each value that is one of a few.
+
+        Raises
+        ------
+        InvalidSchema
+            The schema has what cannot be held to: which keyword or type, and where.
+        ExtractionFailed
+            There was no room for all of the object, or the type refuses it; ``text`` is what the
+            model wrote.
+        ImageError, GenerationError, InvalidRequest
+            As for `describe`.
+        """
+        from astrollava.extraction import Form, extract
+
+        form = Form.of(schema, prompt)
+        making, sampling = self._session.options(options, named=("schema", "prompt"))
+        if options.get("max_tokens") is None:
+            sampling = dataclasses.replace(sampling, max_tokens=self._session.engine.n_ctx)
+        return extract(self._session, self._session.look(source, making), form, sampling)
 
     def check(self) -> SightReport:
         """Check that the model sees: its answers must change with the image.

@@ -14,7 +14,7 @@ from typing import Any
 
 from astrollava.errors import InvalidRequest
 
-__all__ = ["Answer", "Classification", "Description", "Flag", "Provenance"]
+__all__ = ["Answer", "Classification", "Description", "Extraction", "Flag", "Provenance"]
 
 _PRESENT_FROM = 0.5
 
@@ -323,3 +323,49 @@ class Classification(_Result):
 
     def __repr__(self) -> str:
         return f"<Classification {self}>"
+
+
+@dataclass(frozen=True)
+class Extraction(_Result):
+    """An object that an image was asked for.
+
+    Attributes
+    ----------
+    value : object
+        An instance of the type that was asked for, or parsed JSON where that was a schema. It is
+        what nothing here can freeze, and left out of comparisons.
+    text : str
+        The same as compact JSON.
+    probabilities : mapping
+        Path of a value that is one of a few, such as ``bars[0].kind`` -> each of them, as JSON
+        unless it is a string -> probability in [0, 1], summing to one, most probable first.
+    flags : tuple of Flag
+        Claims in the text that a picture cannot support.
+    """
+
+    value: Any = field(default=None, compare=False)
+    text: str = ""
+    probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    flags: tuple[Flag, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flags", _checked_flags(self.text, self.flags))
+        ranked = {
+            str(path): dict(sorted(shares.items(), key=lambda item: -item[1]))
+            for path, shares in self.probabilities.items()
+        }
+        if not all(0.0 <= p <= 1.0 for shares in ranked.values() for p in shares.values()):
+            raise InvalidRequest(
+                f"the probabilities are {ranked}", expected="numbers from 0 to 1, under each path"
+            )
+        object.__setattr__(self, "probabilities", _plain(ranked))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain dictionaries and lists; ``value`` is parsed from the text."""
+        return {**super().to_dict(), "value": json.loads(self.text)}
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.text!r}>"

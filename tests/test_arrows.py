@@ -36,9 +36,10 @@ ARROWS: dict[str, set[str]] = {
         "_versions", "engine", "errors", "grounding", "images", "models", "prompts", "results",
         "streams", "vocabularies",
     },
+    "extraction": {"_session", "engine", "errors", "grounding", "prompts", "results", "schema"},
     "describer": {
-        "_session", "engine", "errors", "faithful", "models", "prompts", "results", "selfcheck",
-        "streams", "vocabularies",
+        "_session", "engine", "errors", "extraction", "faithful", "models", "prompts", "results",
+        "selfcheck", "streams", "vocabularies",
     },
     "selfcheck": {"describer", "images", "results"},
     "doctor": {"describer", "engine", "errors", "models"},

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 import sample_results
 from astrollava.errors import InvalidRequest
 from astrollava.grounding import KINDS
-from astrollava.results import Answer, Classification, Description, Flag, Provenance
+from astrollava.results import Answer, Classification, Description, Extraction, Flag, Provenance
 
 RESULTS = [
     sample_results.description(),
     sample_results.answer(),
     sample_results.classification(),
+    sample_results.extraction(),
 ]
 
 
@@ -71,7 +72,7 @@ def test_the_schema_knows_every_kind_and_every_field(
     assert list(definitions["flag"]["properties"]) == [f.name for f in dataclasses.fields(Flag)]
     fields = [f.name for f in dataclasses.fields(Provenance)]
     assert definitions["provenance"]["required"] == fields
-    for kind in (Description, Answer, Classification):
+    for kind in (Description, Answer, Classification, Extraction):
         names = {f.name for f in dataclasses.fields(kind)} - {"thumbnail"}
         assert set(definitions[kind.__name__.lower()]["required"]) == names | {"type"}
 

@@ -16,6 +16,7 @@ from astrollava.cli.classify import classify
 from astrollava.cli.demo import demo
 from astrollava.cli.describe import describe
 from astrollava.cli.doctor import doctor
+from astrollava.cli.extract import extract
 from astrollava.cli.models import app as models
 
 __all__ = ["app"]
@@ -74,7 +75,7 @@ def _before_any_command(
         _log_to_stderr()
 
 
-for command in (describe, ask, chat, classify, demo, doctor):
+for command in (describe, ask, chat, classify, extract, demo, doctor):
     app.command()(guarded(command))
 app.add_typer(models)
 app.add_typer(bundle)

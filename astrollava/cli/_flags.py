@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from astrollava.cli._terminal import clean_line
 
 if TYPE_CHECKING:
-    from astrollava.results import Answer, Description
+    from astrollava.results import Answer, Description, Extraction
 
 __all__ = ["flag_lines", "note_cut", "note_flags"]
 
 _CUT = {"length": "stopped at --max-tokens", "context": "stopped at the end of the context"}
 
 
-def flag_lines(result: Description | Answer) -> list[tuple[str, str, str]]:
+def flag_lines(result: Description | Answer | Extraction) -> list[tuple[str, str, str]]:
     """Return ``(kind, words, reason)`` of each flag, free of control characters."""
     return [
         (clean_line(flag.kind), clean_line(flag.text), clean_line(flag.reason))
@@ -23,7 +23,7 @@ def flag_lines(result: Description | Answer) -> list[tuple[str, str, str]]:
     ]
 
 
-def note_flags(result: Description | Answer) -> None:
+def note_flags(result: Description | Answer | Extraction) -> None:
     """Say on standard error what `result` claims that a picture cannot support."""
     for kind, words, reason in flag_lines(result):
         sys.stderr.write(f"note   {kind} “{words}”: {reason}\n")

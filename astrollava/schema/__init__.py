@@ -6,7 +6,7 @@ it was escaped.
 
 from __future__ import annotations
 
-from astrollava.schema.asking import Question, fixed, only_text, questions
+from astrollava.schema.asking import Ahead, Question, ahead, fixed, only, questions
 from astrollava.schema.checks import validate
 from astrollava.schema.gbnf import grammar
 from astrollava.schema.kinds import build, schema_of
@@ -15,14 +15,16 @@ from astrollava.schema.outline import outline
 from astrollava.schema.places import Place, places
 
 __all__ = [
+    "Ahead",
     "Compiled",
     "Place",
     "Question",
+    "ahead",
     "build",
     "compile_schema",
     "fixed",
     "grammar",
-    "only_text",
+    "only",
     "outline",
     "places",
     "questions",

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from astrollava.schema.nodes import Compiled, Literals, Node, Object, Property, joined, literal
+from astrollava.schema.nodes import (
+    Array,
+    Compiled,
+    Literals,
+    Node,
+    Object,
+    Property,
+    Ref,
+    joined,
+    literal,
+)
 from astrollava.schema.places import step
 
-__all__ = ["Question", "fixed", "only_text", "questions"]
+__all__ = ["Ahead", "Question", "ahead", "fixed", "only", "questions"]
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """How far a text is known.
+
+    Attributes
+    ----------
+    text : str
+        What every text starts with; all of it where `path` is empty.
+    path : str
+        What has to be decided then, as in `Place`.
+    choices : Literals or None
+        The values it may be, where it is one of a few.
+    """
+
+    text: str
+    path: str = ""
+    choices: Literals | None = None
 
 
 @dataclass(frozen=True)
@@ -40,8 +69,8 @@ def questions(compiled: Compiled) -> list[Question]:
 
 
 def _questions(compiled: Compiled, node: Node, path: str) -> Iterator[Question]:
-    within = _object(compiled, node)
-    for each in within.properties if within is not None else ():
+    within = _alone(compiled, node)
+    for each in within.properties if isinstance(within, Object) else ():
         here = step(path, each.name)
         choices = _choices(compiled, each)
         if choices is not None:
@@ -50,12 +79,12 @@ def _questions(compiled: Compiled, node: Node, path: str) -> Iterator[Question]:
             yield from _questions(compiled, each.node, here)
 
 
-def _object(compiled: Compiled, node: Node) -> Object | None:
-    """Return the object that a node always is; what contains itself is none that can be fixed."""
-    if getattr(node, "pointer", None) in compiled.recursive:
+def _alone(compiled: Compiled, node: Node) -> Object | Array | None:
+    """Return the object or list that a node always is; one within itself cannot be fixed."""
+    if isinstance(node, Ref) and node.pointer in compiled.recursive:
         return None
     found = compiled.flat(node)
-    return found[0] if len(found) == 1 and isinstance(found[0], Object) else None
+    return found[0] if len(found) == 1 and isinstance(found[0], Object | Array) else None
 
 
 def _choices(compiled: Compiled, each: Property) -> Literals | None:
@@ -67,50 +96,94 @@ def _choices(compiled: Compiled, each: Property) -> Literals | None:
         return None
     whole = joined(known)
     spoken = [i for i, word in enumerate(whole.words) if word]
-    if len(spoken) < 2:
-        return None
+    return only(whole, *spoken) if len(spoken) > 1 else None
+
+
+def only(choices: Literals, *kept: int) -> Literals:
+    """Return the values at these indices, and no others."""
     return Literals(
-        tuple(whole.values[i] for i in spoken),
-        tuple(whole.texts[i] for i in spoken),
-        tuple(whole.words[i] for i in spoken),
+        tuple(choices.values[i] for i in kept),
+        tuple(choices.texts[i] for i in kept),
+        tuple(choices.words[i] for i in kept),
     )
 
 
 def fixed(compiled: Compiled, answers: Mapping[str, Literals]) -> Compiled:
-    """Return the schema with some properties, by path, required to be one value."""
-    return replace(compiled, root=_fixed(compiled, compiled.root, answers, ""))
+    """Return the schema with some values, by path, required to be there and to be these.
+
+    What stands in one of several kinds, or in what contains itself, stays as it is.
+    """
+    meant = {"" if path == "$" else path: answer for path, answer in answers.items()}
+    return replace(compiled, root=_fixed(compiled, compiled.root, meant, ""))
 
 
 def _fixed(compiled: Compiled, node: Node, answers: Mapping[str, Literals], path: str) -> Node:
-    within = _object(compiled, node)
-    if within is None:
+    if path in answers:
+        return answers[path]
+    if not any(other.startswith(path) for other in answers):
         return node
-    properties = []
-    for each in within.properties:
-        here = step(path, each.name)
-        if here in answers:
-            properties.append(replace(each, node=answers[here], required=True))
-        elif each.required:
-            properties.append(replace(each, node=_fixed(compiled, each.node, answers, here)))
-        else:
-            properties.append(each)
-    return replace(within, properties=tuple(properties))
+    within = _alone(compiled, node)
+    if isinstance(within, Object):
+        return replace(
+            within,
+            properties=tuple(_with(compiled, each, answers, path) for each in within.properties),
+        )
+    if isinstance(within, Array):
+        items = list(within.first)
+        while within.others is not None and any(
+            other.startswith(f"{path}[{len(items)}]") for other in answers
+        ):
+            items.append(within.others)
+        first = [_fixed(compiled, n, answers, f"{path}[{i}]") for i, n in enumerate(items)]
+        return replace(within, first=tuple(first), least=max(within.least, len(first)))
+    return node
 
 
-def only_text(compiled: Compiled, node: Node | None = None) -> str | None:
-    """Return the one text a schema allows, or None where there are several."""
-    nodes = compiled.flat(compiled.root if node is None else node)
-    if len(nodes) != 1:
-        return None
-    if isinstance(nodes[0], Literals):
-        return nodes[0].texts[0] if len(nodes[0].texts) == 1 else None
-    if not isinstance(nodes[0], Object):
-        return None
-    parts = []
-    for each in nodes[0].properties:
-        # What contains itself is never the only text: it is optional, or one of several.
-        text = only_text(compiled, each.node) if each.required else None
-        if text is None:
-            return None
-        parts.append(f"{literal(each.name)}:{text}")
-    return f"{{{','.join(parts)}}}"
+def _with(
+    compiled: Compiled, each: Property, answers: Mapping[str, Literals], path: str
+) -> Property:
+    here = step(path, each.name)
+    node = _fixed(compiled, each.node, answers, here)
+    return replace(each, node=node, required=each.required or node is not each.node)
+
+
+def ahead(compiled: Compiled) -> Ahead:
+    """Return what every text of a schema starts with, and what has to be decided then."""
+    return _ahead(compiled, compiled.root, "")
+
+
+def _ahead(compiled: Compiled, node: Node, path: str) -> Ahead:
+    nodes = compiled.flat(node)
+    known = [each for each in nodes if isinstance(each, Literals)]
+    if len(known) == len(nodes):
+        whole = joined(known)
+        return Ahead(whole.texts[0]) if len(whole.texts) == 1 else Ahead("", path or "$", whole)
+    within = _alone(compiled, node)
+    if isinstance(within, Object):
+        names = [f"{literal(each.name)}:" for each in within.properties]
+        paths = [step(path, each.name) for each in within.properties]
+        inner = [each.node if each.required else None for each in within.properties]
+        return _ahead_of_all(compiled, "{}", names, paths, inner)
+    if isinstance(within, Array) and within.least == within.most == len(within.first):
+        paths = [f"{path}[{index}]" for index in range(len(within.first))]
+        return _ahead_of_all(compiled, "[]", [""] * len(paths), paths, within.first)
+    return Ahead("", path or "$")
+
+
+def _ahead_of_all(
+    compiled: Compiled,
+    signs: str,
+    names: Sequence[str],
+    paths: Sequence[str],
+    nodes: Sequence[Node | None],
+) -> Ahead:
+    text = signs[0]
+    for index, (name, path, node) in enumerate(zip(names, paths, nodes, strict=True)):
+        if node is None:
+            # Whether it is there at all is to be decided.
+            return Ahead(text, path)
+        found = _ahead(compiled, node, path)
+        text += f"{',' if index else ''}{name}{found.text}"
+        if found.path:
+            return Ahead(text, found.path, found.choices)
+    return Ahead(text + signs[1])

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 from astrollava.grounding import find_claims
-from astrollava.results import Answer, Classification, Description, Provenance
+from astrollava.results import Answer, Classification, Description, Extraction, Provenance
 
-__all__ = ["HASH", "answer", "classification", "description", "provenance", "thumbnail"]
+__all__ = [
+    "HASH",
+    "answer",
+    "classification",
+    "description",
+    "extraction",
+    "provenance",
+    "thumbnail",
+]
 
 HASH = "0123456789abcdef" * 4
 
@@ -114,6 +123,25 @@ def classification(**changed: Any) -> Classification:
             "vocabulary": "custom",
             "probabilities": {"spiral": 0.7, "elliptical": 0.2, "merger": 0.1},
             "threshold": 0.5,
+        }
+        | changed
+    )
+
+
+def extraction(**changed: Any) -> Extraction:
+    """An object with two values that are one of a few."""
+    text = '{"bar":true,"arms":"two","note":"about 19 Mpc away"}'
+    return Extraction(
+        **{
+            "provenance": provenance(),
+            "thumbnail": thumbnail(),
+            "value": json.loads(text),
+            "text": text,
+            "probabilities": {
+                "bar": {"false": 0.25, "true": 0.75},
+                "arms": {"two": 0.9, "one": 0.1},
+            },
+            "flags": find_claims(text),
         }
         | changed
     )
