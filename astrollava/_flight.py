@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, Literal, TypeVar, cast
@@ -38,7 +38,7 @@ def in_flight(
     on_error: OnError,
     progress: bool,
     what: str,
-) -> Iterator[Result | Exception]:
+) -> Generator[Result | Exception, None, None]:
     """Work on sources ahead of who takes the results, in order.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,7 +34,7 @@ class Many:
         on_error: Literal["raise", "return"] = "raise",
         progress: bool = True,
         **options: Any,
-    ) -> Iterator[Description | Exception]:
+    ) -> Generator[Description | Exception, None, None]:
         """Describe many images, several at a time; each as if it were alone.
 
         Parameters
@@ -93,7 +93,7 @@ class Many:
         on_error: Literal["raise", "return"] = "raise",
         progress: bool = True,
         **options: Any,
-    ) -> Iterator[Classification | Exception]:
+    ) -> Generator[Classification | Exception, None, None]:
         """Label many images.
 
         Parameters

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from astrollava.cli._failures import exit_code, report
+from astrollava.cli._options import parse_source
 from astrollava.cli._wording import in_options
 from astrollava.errors import AstrollavaError, GenerationError, ImageError, InvalidRequest
 
-__all__ = ["one_by_one", "write_json"]
+__all__ = ["given", "one_by_one", "taken", "write_json"]
+
+Result = TypeVar("Result")
 
 
 def one_by_one(sources: Sequence[str], work: Callable[[int, str], None], *, as_json: bool) -> int:
@@ -40,6 +43,24 @@ def one_by_one(sources: Sequence[str], work: Callable[[int, str], None], *, as_j
             if as_json:
                 write_json({"source": source, "error": _error_record(error)})
     return codes[0] if codes else 0
+
+
+def given(sources: Sequence[str]) -> Iterator[str | bytes]:
+    """Yield what `parse_source` makes of each source."""
+    for source in sources:
+        try:
+            yield parse_source(source)
+        except ImageError:
+            # Nothing on standard input: to be found by whoever reads it, in its turn.
+            yield b""
+
+
+def taken(results: Iterator[Result | Exception]) -> Result:
+    """Take the next result, or raise the error that is in its place."""
+    result = next(results)
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _error_record(error: AstrollavaError) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +25,7 @@ from astrollava.cli._options import (
     open_describer,
     parse_source,
 )
-from astrollava.cli._sources import one_by_one, write_json
+from astrollava.cli._sources import given, one_by_one, taken, write_json
 from astrollava.cli._terminal import clean_line, is_interactive, say
 from astrollava.errors import InvalidRequest
 
@@ -66,7 +67,7 @@ def classify(
     drawn = is_interactive()
 
     def classify_one(_: int, source: str) -> None:
-        result = describer.classify(parse_source(source), **arguments)
+        result = taken(ahead) if ahead else describer.classify(parse_source(source), **arguments)
         if as_json:
             write_json({"source": source, **result.to_dict()})
             return
@@ -77,7 +78,14 @@ def classify(
             console().print(bar_chart(result))
             say("")
 
-    with open_describer(model, mmproj, gpu_layers, threads) as describer:
+    with ExitStack() as undo:
+        describer = undo.enter_context(open_describer(model, mmproj, gpu_layers, threads))
+        ahead = None
+        if len(sources) > 1:
+            ahead = describer.classify_many(
+                given(sources), on_error="return", progress=False, **arguments
+            )
+            undo.callback(ahead.close)
         failed = one_by_one(sources, classify_one, as_json=as_json)
     if failed:
         raise typer.Exit(failed)

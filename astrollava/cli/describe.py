@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +30,7 @@ from astrollava.cli._options import (
     parse_source,
     sampling_arguments,
 )
-from astrollava.cli._sources import one_by_one, write_json
+from astrollava.cli._sources import given, one_by_one, taken, write_json
 from astrollava.cli._terminal import clean_line, is_interactive, say
 from astrollava.errors import InvalidRequest
 
@@ -82,7 +83,9 @@ def describe(
         if on_screen:
             result = _on_screen(describer, source, arguments)
         else:
-            result = describer.describe(parse_source(source), **arguments)
+            result = (
+                taken(ahead) if ahead else describer.describe(parse_source(source), **arguments)
+            )
             if as_json:
                 write_json({"source": source, **result.to_dict()})
             else:
@@ -94,7 +97,14 @@ def describe(
             note_cut(result, indent=2 if on_screen else 0)
         results.append(result)
 
-    with open_describer(model, mmproj, gpu_layers, threads) as describer:
+    with ExitStack() as undo:
+        describer = undo.enter_context(open_describer(model, mmproj, gpu_layers, threads))
+        ahead = None
+        if len(sources) > 1 and not on_screen:
+            ahead = describer.describe_many(
+                given(sources), on_error="return", progress=False, **arguments
+            )
+            undo.callback(ahead.close)
         try:
             failed = one_by_one(sources, describe_one, as_json=as_json)
         finally:
