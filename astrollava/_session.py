@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import functools
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,11 +94,9 @@ class Seen:
     @functools.cached_property
     def thumbnail(self) -> bytes:
         """The picture the model sees, as PNG bytes."""
-        from PIL import Image
+        from astrollava.images.png import encode_png
 
-        out = io.BytesIO()
-        Image.fromarray(self.rendered.rgb).save(out, format="PNG")
-        return out.getvalue()
+        return encode_png(self.rendered.rgb)
 
 
 @dataclass(frozen=True, eq=False)
