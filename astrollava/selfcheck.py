@@ -51,13 +51,34 @@ def _blank(size: int = 128) -> Any:
     return np.zeros((size, size, 3), np.uint8)
 
 
+def _shuffled(picture: Any, block: int = 16) -> Any:
+    """Exchange blocks of a picture: the same colours and textures, and no galaxy."""
+    import numpy as np
+
+    height, width = (side // block * block for side in picture.shape[:2])
+    cut = picture[:height, :width].reshape(height // block, block, width // block, block, 3)
+    blocks = cut.swapaxes(1, 2).reshape(-1, block, block, 3)
+    mixed = np.random.default_rng(0).permutation(blocks)
+    grid = mixed.reshape(height // block, width // block, block, block, 3)
+    return np.ascontiguousarray(grid.swapaxes(1, 2).reshape(height, width, 3))
+
+
+def _shown(thumbnail: bytes) -> Any:
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(thumbnail)).convert("RGB"))
+
+
 def _shift(one: Classification, other: Classification) -> float:
     """Total variation distance, in [0, 1]."""
     return 0.5 * sum(abs(p - other.probabilities[label]) for label, p in one.probabilities.items())
 
 
 def check_sight(describer: Describer) -> SightReport:
-    """Compare what a model says about an example, a blank and a swapped image.
+    """Compare what a model says of an example, and of a blank, a swapped and a shuffled image.
 
     Parameters
     ----------
@@ -69,14 +90,19 @@ def check_sight(describer: Describer) -> SightReport:
     """
     from astrollava.images import example
 
-    pictures = {"example": example(), "blank": _blank(), "swapped": _ellipse()}
-    texts = {
-        name: describer.describe(picture, max_tokens=64).text for name, picture in pictures.items()
+    first = describer.describe(example(), max_tokens=64)
+    # Of the picture as the model sees it, so that nothing else differs.
+    pictures = {
+        "example": example(),
+        "blank": _blank(),
+        "swapped": _ellipse(),
+        "shuffled": _shuffled(_shown(first.thumbnail)),
     }
+    others = list(pictures)[1:]
+    texts = {name: describer.describe(pictures[name], max_tokens=64).text for name in pictures}
     labels = {name: describer.classify(picture) for name, picture in pictures.items()}
-    again = describer.describe(pictures["example"], max_tokens=64).text
-    lines = [("same image, same text", again == texts["example"], f"{texts['example']!r}")]
-    for other in ("blank", "swapped"):
+    lines = [("same image, same text", first.text == texts["example"], f"{first.text!r}")]
+    for other in others:
         shift = _shift(labels["example"], labels[other])
         differs = texts[other] != texts["example"]
         lines.append((f"{other} image, other text", differs, f"{texts[other]!r}"))

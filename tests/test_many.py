@@ -1,0 +1,263 @@
+"""Many images at a time: each as if alone, in order, bounded, and none harmed by another."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import itertools
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from astrollava import Describer
+from astrollava.errors import ImageNotFound, InvalidRequest, UnsupportedImage
+from astrollava.images import example
+from astrollava.results import Answer, Classification, Description
+from engine_state import at_rest
+
+QUESTIONS = ["Is there a bar?", "How many arms?", "Is it edge-on?", "Is it merging?", "What is it?"]
+
+
+@pytest.fixture(scope="module")
+def describer() -> Iterator[Describer]:
+    with Describer(threads=1, parallel=6) as describer:
+        yield describer
+
+
+def sky(seed: int) -> np.ndarray:
+    """Noise and a blob, another each time."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:64, :64] - random.uniform(24, 40, (2, 1, 1))
+    width = random.uniform(2, 12)
+    ratio = random.uniform(0.3, 1.0)
+    blob = 40 * np.exp(-np.hypot(x, y / ratio) / width)
+    return (blob + random.normal(0, 1, (64, 64))).astype(np.float32)
+
+
+def without_time(result: Description | Answer | Classification) -> dict[str, object]:
+    """All of a result but when it was made, how fast, and what the cache held."""
+    record = result.to_dict()
+    provenance = dict(record["provenance"])  # type: ignore[arg-type]
+    provenance.pop("created")
+    for key in ("seconds", "reused_tokens"):
+        provenance["generation"].pop(key, None)
+    return {**record, "provenance": provenance}
+
+
+def test_each_is_described_as_if_it_were_alone(describer: Describer) -> None:
+    skies = [sky(seed) for seed in range(24)]
+    alone = [without_time(describer.describe(one)) for one in skies]
+    assert len({str(one["text"]) for one in alone}) > 3
+    for _ in range(2):
+        many = list(describer.describe_many(skies, progress=False))
+        assert [without_time(one) for one in many] == alone  # type: ignore[arg-type]
+
+
+def test_each_is_labelled_as_if_it_were_alone(describer: Describer) -> None:
+    skies = [sky(seed) for seed in range(10)]
+    for labels in ("galaxy10", ["a star", "a galaxy", "nothing"]):
+        alone = [without_time(describer.classify(one, labels)) for one in skies]
+        many = describer.classify_many(skies, labels, progress=False)
+        assert [without_time(one) for one in many] == alone  # type: ignore[arg-type]
+
+
+def test_questions_at_a_time_are_answered_as_one_by_one(describer: Describer) -> None:
+    alone = [without_time(describer.ask(sky(3), question)) for question in QUESTIONS]
+    assert [without_time(a) for a in describer.ask_all(sky(3), QUESTIONS)] == alone
+    assert describer.ask_all(sky(3), []) == []
+    with pytest.raises(InvalidRequest, match="one text"):
+        describer.ask_all(sky(3), "Is there a bar?")
+
+
+def test_a_bad_image_is_given_in_its_place_or_ends_it(describer: Describer) -> None:
+    sources = [sky(0), "/there/is/no.fits", sky(1), np.array(["a", "b"]), sky(2)]
+    got = list(describer.describe_many(sources, on_error="return", progress=False))
+    assert [type(one) for one in got] == [
+        Description, ImageNotFound, Description, UnsupportedImage, Description,
+    ]  # fmt: skip
+    many = describer.describe_many(sources, progress=False)
+    assert isinstance(next(many), Description)
+    with pytest.raises(ImageNotFound):
+        next(many)
+    with pytest.raises(StopIteration):
+        next(many)
+    # What was ahead has been given up.
+    at_rest(describer._session.engine, 5)
+
+
+def test_an_endless_source_is_read_no_further_than_needed(describer: Describer) -> None:
+    taken = itertools.count()
+    read = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal read
+        for read in taken:
+            yield sky(read)
+
+    many = describer.describe_many(endless(), progress=False, max_tokens=4)
+    for n in range(40):
+        assert isinstance(next(many), Description)
+        assert read < n + 20
+    many.close()
+    before = read
+    at_rest(describer._session.engine, 5)
+    assert read == before
+
+
+def test_an_error_of_the_source_itself_is_raised_where_it_comes(describer: Describer) -> None:
+    """It must not be taken for that of an image, and what came before it is not lost."""
+
+    def broken() -> Iterator[np.ndarray]:
+        yield sky(0)
+        raise OSError("the list is on a disk that went away")
+
+    with pytest.raises(OSError, match="went away"):
+        list(describer.describe_many(broken(), on_error="return", progress=False))
+    at_rest(describer._session.engine, 5)
+
+
+@pytest.mark.parametrize("sources", ["one.fits", Path("one.fits"), b"bytes", 5])
+def test_a_single_source_is_told_so_at_once(describer: Describer, sources: object) -> None:
+    """A path is an iterable of letters, each of them a file that is not there."""
+    for many in (describer.describe_many, describer.classify_many):
+        with pytest.raises(InvalidRequest, match="single"):
+            many(sources)  # type: ignore[arg-type,operator]
+
+
+def test_wrong_options_are_told_before_anything_is_read(describer: Describer) -> None:
+    with pytest.raises(InvalidRequest, match="on_error"):
+        describer.describe_many([], on_error="ignore")  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="temprature"):
+        describer.describe_many([], temprature=1)
+    with pytest.raises(InvalidRequest, match="there is no vocabulary"):
+        describer.classify_many([], "galaxy11")
+
+
+def test_leaving_early_frees_threads_and_sequences(describer: Describer) -> None:
+    for n in range(5):
+        for got, _ in enumerate(describer.describe_many(map(sky, range(30)), progress=False)):
+            if got == n:
+                break
+        gc.collect()
+    at_rest(describer._session.engine, 5)
+    names = [thread.name for thread in threading.enumerate()]
+    assert not any(name.startswith("astrollava-prepare") for name in names), names
+
+
+def test_closing_in_the_middle_ends_it_with_an_error(tmp_path: Path) -> None:
+    describer = Describer(threads=1)
+    many = describer.describe_many(map(sky, range(100)), progress=False)
+    next(many)
+    describer.close()
+    with pytest.raises(Exception, match="closed"):
+        list(many)
+
+
+def test_tasks_are_served_beside_each_other(describer: Describer) -> None:
+    async def ask() -> list[object]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.001)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        found = await asyncio.gather(
+            *(describer.adescribe(sky(seed)) for seed in range(8)),
+            describer.aask(sky(1), QUESTIONS[0]),
+            describer.aclassify(sky(1)),
+            describer.adescribe("/there/is/no.fits"),
+            return_exceptions=True,
+        )
+        ticking.cancel()
+        # The loop went on meanwhile.
+        assert ticks > 5
+        return list(found)
+
+    *described, answered, labelled, failed = asyncio.run(ask())
+    assert [one.text for one in described] == [  # type: ignore[attr-defined]
+        describer.describe(sky(seed)).text for seed in range(8)
+    ]
+    assert answered.text == describer.ask(sky(1), QUESTIONS[0]).text  # type: ignore[attr-defined]
+    assert labelled.probabilities == describer.classify(sky(1)).probabilities  # type: ignore[attr-defined]
+    assert isinstance(failed, ImageNotFound)
+
+
+def test_a_cancelled_task_ends_its_text(describer: Describer) -> None:
+    async def cancel() -> None:
+        # So hot that it does not end by itself soon.
+        task = asyncio.create_task(describer.adescribe(sky(1), temperature=5.0, max_tokens=900))
+        engine = describer._session.engine
+        while not engine._core.scheduler._jobs:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    started = time.monotonic()
+    asyncio.run(cancel())
+    at_rest(describer._session.engine, 5)
+    assert time.monotonic() - started < 10
+
+
+def test_encoded_images_are_kept_on_disk_where_asked_for(tmp_path: Path) -> None:
+    skies = [sky(seed) for seed in range(4)]
+    with Describer(threads=1, cache=tmp_path / "kept") as describer:
+        first = [one.text for one in describer.describe_many(skies, progress=False)]  # type: ignore[union-attr]
+    files = [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+    assert len(files) == 4
+    with Describer(threads=1, cache=tmp_path / "kept") as describer:
+        projector = describer._session.engine._core.projector
+        projector.encode = None  # type: ignore[method-assign,assignment]
+        again = [one.text for one in describer.describe_many(skies, progress=False)]  # type: ignore[union-attr]
+    assert again == first
+
+
+PROGRAM = """
+from astrollava import Describer
+from astrollava.images import example
+with Describer(threads=1) as describer:
+    for one in describer.describe_many([example()] * 3):
+        print(len(one.text) > 20)
+"""
+
+
+def test_a_bar_is_shown_on_a_terminal_only() -> None:
+    """A bar in a pipe fills logs."""
+    piped = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert piped.stdout.split() == ["True"] * 3
+    assert "describing" not in piped.stderr
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=theirs, timeout=120,
+        check=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.stdout.split() == [b"True"] * 3
+    assert "describing" in shown
+    assert "3/3" in shown
+
+
+def test_the_example_among_others_is_the_example(describer: Describer) -> None:
+    others = [sky(seed) for seed in range(9)]
+    alone = describer.describe(example()).text
+    got = list(describer.describe_many([*others, example(), *others], progress=False))
+    assert got[9].text == alone  # type: ignore[union-attr]
