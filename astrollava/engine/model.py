@@ -17,11 +17,12 @@ from astrollava.engine import runtime
 from astrollava.engine._context import MAX_OUTPUTS
 from astrollava.engine._core import load_core
 from astrollava.engine._prompt import IMAGE_MARKER, Plan, make_plan
+from astrollava.engine.choosing import Chain, Chooser, Constrained
 from astrollava.engine.completion import Completion
 from astrollava.engine.disk_cache import DiskCache
 from astrollava.engine.image_cache import ImageCache, MemoryCache
 from astrollava.engine.requests import Generation, NextLogits, Request
-from astrollava.engine.sampling import Sampling, make_sampler
+from astrollava.engine.sampling import Sampling
 from astrollava.engine.scoring import ContinuationScore, Scoring, tokens_of
 from astrollava.engine.vision import ImageEmbedding, pixel_key
 from astrollava.errors import InvalidRequest, ModelNotFound, TemplateError
@@ -302,7 +303,7 @@ class Engine:
         cancel : threading.Event, optional
             Setting it ends the text at the next token, from any thread.
         grammar : str, optional
-            The text follows this grammar, in GBNF, as far as it goes.
+            The text is one of the rule ``root`` of this grammar, in GBNF, as far as it goes.
         client : object, optional
             Requests of different clients take turns.
 
@@ -326,16 +327,17 @@ class Engine:
         core, chosen = self._core, sampling or Sampling()
         plain = chosen.temperature == 0 and chosen.repeat_penalty == 1.0 and grammar is None
 
-        def sampler() -> Any:
-            return make_sampler(core.lib, chosen, core.model.n_vocab)
+        def chooser() -> Chooser:
+            if grammar is None:
+                return Chain(core.lib, core.model, chosen)
+            return Constrained(core.lib, core.model, chosen, grammar)
 
         request = Generation(
             self._plan(prompt, images),
             core.model,
             n_ctx=self.n_ctx,
             max_tokens=chosen.max_tokens,
-            sampler=None if plain else sampler,
-            free=core.lib.llama.llama_sampler_free,
+            chooser=None if plain else chooser,
             stop=stop,
             is_cancelled=cancel.is_set if cancel is not None else lambda: False,
             client=client,

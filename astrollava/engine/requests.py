@@ -7,7 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from astrollava.engine.slots import Slot
 
 if TYPE_CHECKING:
     from astrollava.engine._native import TextModel
+    from astrollava.engine.choosing import Chooser
 
 __all__ = ["FinishReason", "Generation", "NextLogits", "Request", "Work"]
 
@@ -174,8 +175,8 @@ class Generation(Request[FinishReason]):
         Knows what a token stands for.
     n_ctx, max_tokens : int
         Tokens of prompt and text together, and of text, at most.
-    sampler : callable or None
-        Makes llama.cpp's sampler chain; without one the most probable token is taken.
+    chooser : callable or None
+        Makes what draws the tokens; without it the most probable one is taken.
     stop : sequence of str
         The text ends before any of these.
     is_cancelled : callable
@@ -196,8 +197,7 @@ class Generation(Request[FinishReason]):
         *,
         n_ctx: int,
         max_tokens: int,
-        sampler: Callable[[], Any] | None,
-        free: Callable[[Any], None],
+        chooser: Callable[[], Chooser] | None,
         stop: Sequence[str],
         is_cancelled: Callable[[], bool],
         client: object = None,
@@ -208,9 +208,8 @@ class Generation(Request[FinishReason]):
         self._model = model
         self._n_ctx = n_ctx
         self._max_tokens = max_tokens
-        self._make_sampler = sampler
-        self._free_sampler = free
-        self._sampler: Any = None
+        self._make_chooser = chooser
+        self._chooser: Chooser | None = None
         self._assembler = TextAssembler(stop)
         self._is_cancelled = is_cancelled
 
@@ -221,8 +220,8 @@ class Generation(Request[FinishReason]):
 
     def work(self, slot: Slot) -> Work:
         """Draw token after token."""
-        if self._make_sampler is not None:
-            self._sampler = self._make_sampler()
+        if self._make_chooser is not None:
+            self._chooser = self._make_chooser()
         row = -1
         while (reason := self._draw(slot.context, row)) is None:
             row = yield self.tokens[-1]
@@ -230,8 +229,8 @@ class Generation(Request[FinishReason]):
 
     def _draw(self, context: Context, row: int) -> FinishReason | None:
         """Draw a token and say whether the text ends with it."""
-        sampler = self._sampler
-        token = context.best(row) if sampler is None else context.sample(sampler, row)
+        chooser = self._chooser
+        token = context.best(row) if chooser is None else chooser.choose(context, row)
         data, ends = self._model.piece(token)
         if ends:
             return "stop"
@@ -259,9 +258,9 @@ class Generation(Request[FinishReason]):
         self.succeed(reason)
 
     def _end(self) -> None:
-        if self._sampler is not None:
-            self._free_sampler(self._sampler)
-            self._sampler = None
+        if self._chooser is not None:
+            self._chooser.free()
+            self._chooser = None
         # Before whoever waits for the end looks for the pieces.
         self.pieces.put(None)
         super()._end()
