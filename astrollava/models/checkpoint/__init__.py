@@ -6,11 +6,12 @@ from ._language import Language, Rope
 from ._names import stored_name
 from ._open import Checkpoint, open_checkpoint
 from ._rendering import Rendering
-from ._tensor import StoredTensor, Tensor, as_float32, numpy_type
+from ._tensor import READABLE, StoredTensor, Tensor, View, as_float32, numpy_type
 from ._vision import ACTIVATIONS, Tower
 
 __all__ = [
     "ACTIVATIONS",
+    "READABLE",
     "Checkpoint",
     "Language",
     "Rendering",
@@ -18,6 +19,7 @@ __all__ = [
     "StoredTensor",
     "Tensor",
     "Tower",
+    "View",
     "as_float32",
     "numpy_type",
     "open_checkpoint",

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from astrollava.errors import InvalidCheckpoint, UnsupportedModel
 
 from ._json import Settings, read_json
-from ._names import canonical
-from ._tensor import StoredTensor, Tensor, as_float32
+from ._names import canonical, stored_name
+from ._tensor import READABLE, StoredTensor, Tensor, View, as_float32
 
 __all__ = ["ADAPTER_CONFIG", "Adapter", "Merged", "find_adapter", "read_adapter"]
 
@@ -25,42 +25,37 @@ _WEIGHTS: Final = ("adapter_model.safetensors", "adapter_model.bin")
 #: Values of ``init_lora_weights`` that leave the base model as it is.
 _PLAIN_STARTS: Final = (None, True, False, "gaussian")
 
+_BASE: Final = "the base model the adapter was trained on"
+_GIVE_IT: Final = "Give its folder (--base)"
+
 
 @dataclass(frozen=True)
-class Merged:
+class Merged(View):
     """A weight with its adapter added: ``W + scale * B @ A``, in float32."""
 
-    base: Tensor
-    a: NDArray[np.float32]
+    a: StoredTensor
     b: StoredTensor
     scale: float
-    kind: str = "F32"
 
     @property
-    def name(self) -> str:
-        """Name of the weight."""
-        return self.base.name
+    def kind(self) -> str:
+        """Single precision, whatever the weight's."""
+        return "F32"
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the weight."""
-        return self.base.shape
-
-    @property
-    def grain(self) -> int:
-        """As for the weight alone."""
-        return self.base.grain
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """Where the weight lies."""
-        return self.base.place
+    def parts(self) -> tuple[Tensor, ...]:
+        """The weight and both factors."""
+        return self.base, self.a, self.b
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Read rows of the sum."""
         values = as_float32(self.base.read(start, stop), self.base.kind)
+        # A for each piece anew: those of all weights of a 13B model would take gigabytes.
+        a = as_float32(self.a.read(), self.a.kind)
         b = as_float32(self.b.read(start, stop), self.b.kind)
-        merged: NDArray[Any] = values + np.float32(self.scale) * (b @ self.a)
+        # What is not finite is found where it is written.
+        with np.errstate(invalid="ignore", over="ignore"):
+            merged: NDArray[Any] = values + np.float32(self.scale) * (b @ a)
         return merged
 
 
@@ -96,17 +91,30 @@ class Adapter:
         merged = {**tensors, **self.replaced}
         for name, (a, b) in self.pairs.items():
             base = merged.get(name)
-            rank = a.shape[0] if a.shape else 0
-            shape = base.shape if base is not None else ()
-            if base is None or len(shape) != 2 or (b.shape, a.shape) != _factors(shape, rank):
+            if base is None:
+                present = {ours: weight.name for ours, weight in tensors.items()}
                 raise InvalidCheckpoint(
-                    f"the adapter changes {name} by {b.shape} x {a.shape}, the base model has "
-                    f"{shape or 'no such weight'}",
-                    expected="the base model the adapter was trained on",
-                    hint="Give its folder as base",
+                    f"the base model has no weight {stored_name(name, present)}, which the "
+                    f"adapter's {a.name} changes",
+                    expected=_BASE,
+                    hint=_GIVE_IT,
+                )
+            rank = a.shape[0] if a.shape else 0
+            if not rank or len(base.shape) != 2 or (b.shape, a.shape) != _factors(base.shape, rank):
+                raise InvalidCheckpoint(
+                    f"the adapter's {b.name} of shape {b.shape} and {a.name} of shape {a.shape} do "
+                    f"not fit the base model's {base.name} of shape {base.shape}",
+                    expected=f"{_BASE}{_in_shapes(base.shape)}",
+                    hint=_GIVE_IT,
+                )
+            if base.kind not in READABLE:
+                raise UnsupportedModel(
+                    f"the base model's {base.name} is stored as {base.kind}",
+                    expected=", ".join(READABLE),
+                    hint="Give a base model that was not quantized (--base)",
                 )
             scale = self.alpha / (math.sqrt(rank) if self.by_root else rank)
-            merged[name] = Merged(base, as_float32(a.read(), a.kind), b, scale)
+            merged[name] = Merged(base, a, b, scale)
         return merged
 
 
@@ -154,11 +162,35 @@ def read_adapter(folder: Path, tensors: Mapping[str, StoredTensor]) -> Adapter:
             halves.setdefault(whole, {})[half] = tensor
         elif whole := canonical(name.replace(".modules_to_save.default", "")):
             replaced[whole] = tensor
-    for whole, found in halves.items():
-        if len(found) != 2 or any(t.kind not in ("F32", "F16", "BF16") for t in found.values()):
-            raise InvalidCheckpoint(f"the adapter lacks a readable A or B for {whole}")
+    for found in halves.values():
+        _check_halves(found)
     pairs = {whole: (found["A"], found["B"]) for whole, found in halves.items()}
     return Adapter(pairs, replaced, config.real("lora_alpha", 0.0, 1e6), config.flag("use_rslora"))
+
+
+def _check_halves(found: Mapping[str, StoredTensor]) -> None:
+    """Raise unless both factors of a weight are there, in numbers that can be read."""
+    for half, other in ("AB", "BA"):
+        if half not in found:
+            there = found[other].name
+            lacking = there.replace(f".lora_{other}", f".lora_{half}")
+            raise InvalidCheckpoint(
+                f"the adapter has {there} and lacks {lacking}",
+                expected="both",
+                hint="Download the adapter to its end",
+            )
+        if found[half].kind not in READABLE:
+            raise UnsupportedModel(
+                f"the adapter's {found[half].name} is stored as {found[half].kind}",
+                expected=", ".join(READABLE),
+            )
+
+
+def _in_shapes(shape: tuple[int, ...]) -> str:
+    """Return the shapes that factors of a matrix have, as the end of a sentence."""
+    if len(shape) != 2:
+        return ""
+    return f": lora_B of ({shape[0]}, rank), lora_A of (rank, {shape[1]})"
 
 
 def _factors(shape: tuple[int, ...], rank: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from astrollava.errors import InvalidCheckpoint
 
-__all__ = ["ITEM_SIZES", "StoredTensor", "Tensor", "as_float32", "numpy_type"]
+__all__ = ["ITEM_SIZES", "READABLE", "StoredTensor", "Tensor", "View", "as_float32", "numpy_type"]
 
 #: Type -> bytes of a number. Those beyond the first three may lie in a checkpoint, as buffers.
 ITEM_SIZES: Final = {
@@ -21,6 +21,9 @@ ITEM_SIZES: Final = {
 }  # fmt: skip
 
 _NUMPY: Final = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+
+#: Types whose numbers can be read.
+READABLE: Final = tuple(_NUMPY)
 
 
 def numpy_type(kind: str) -> np.dtype[Any]:
@@ -113,6 +116,49 @@ class StoredTensor:
                 hint="Download the checkpoint again",
             ) from None
         return values.reshape(stop - start, *self.shape[1:]) if self.shape else values
+
+
+@dataclass(frozen=True)
+class View:
+    """A tensor made of another, which tells all of it but the numbers.
+
+    Attributes
+    ----------
+    base : Tensor
+        The other one.
+    """
+
+    base: Tensor
+
+    @property
+    def name(self) -> str:
+        """Name of the other one."""
+        return self.base.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.base.shape
+
+    @property
+    def kind(self) -> str:
+        """Its type."""
+        return self.base.kind
+
+    @property
+    def grain(self) -> int:
+        """Its grain."""
+        return self.base.grain
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its place."""
+        return self.base.place
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """All that its numbers are made of."""
+        return (self.base,)
 
 
 def as_float32(values: NDArray[Any], kind: str) -> NDArray[np.float32]:

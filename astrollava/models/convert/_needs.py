@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, overload
+from typing import Literal, overload
 
 from astrollava.errors import InvalidCheckpoint, UnsupportedModel
-from astrollava.models.checkpoint import Tensor, stored_name
+from astrollava.models.checkpoint import READABLE, Tensor, stored_name
 
 __all__ = ["Needs"]
-
-_READABLE: Final = ("F32", "F16", "BF16")
 
 
 class Needs:
@@ -47,10 +45,10 @@ class Needs:
                 f"the weight {tensor.name} has the shape {tensor.shape}",
                 expected=f"{shape} by the configuration",
             )
-        if tensor.kind not in _READABLE:
+        if tensor.kind not in READABLE:
             raise UnsupportedModel(
                 f"the weight {tensor.name} is stored as {tensor.kind}",
-                expected=", ".join(_READABLE),
+                expected=", ".join(READABLE),
                 hint="Convert the checkpoint that was not quantized",
             )
         self._left.pop(name, None)

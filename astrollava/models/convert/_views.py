@@ -8,38 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astrollava.models.checkpoint import Tensor
+from astrollava.models.checkpoint import View
 
 __all__ = ["Constant", "PairedHalves", "TurnedRows"]
 
 
 @dataclass(frozen=True)
-class _View:
-    base: Tensor
-
-    @property
-    def name(self) -> str:
-        return self.base.name
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
-
-    @property
-    def kind(self) -> str:
-        return self.base.kind
-
-    @property
-    def grain(self) -> int:
-        return self.base.grain
-
-    @property
-    def place(self) -> tuple[str, int]:
-        return self.base.place
-
-
-@dataclass(frozen=True)
-class PairedHalves(_View):
+class PairedHalves(View):
     """Queries or keys, in heads of `length` rows.
 
     transformers keeps the halves of rotated pairs apart, llama.cpp's llama wants the two of a pair
@@ -61,7 +36,7 @@ class PairedHalves(_View):
 
 
 @dataclass(frozen=True)
-class TurnedRows(_View):
+class TurnedRows(View):
     """Rows 1 to the last, then row 0."""
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:

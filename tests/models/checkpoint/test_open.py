@@ -316,6 +316,10 @@ def adapter(folder: Path, factors: Mapping[str, np.ndarray], **config: Any) -> P
 
 
 Q = "base_model.model.model.language_model.layers.0.self_attn.q_proj"
+N = "base_model.model.model.language_model.norm"
+FAR = "base_model.model.model.language_model.layers.9.mlp.up_proj"
+#: The same as the base model's file calls it.
+BASE_Q = r"language_model\.model\.layers\.0\.self_attn\.q_proj\.weight"
 
 
 @pytest.mark.parametrize(
@@ -327,10 +331,36 @@ Q = "base_model.model.model.language_model.layers.0.self_attn.q_proj"
         ({}, {"alpha_pattern": {"q_proj": 3}}, "with alpha_pattern"),
         ({}, {"init_lora_weights": "pissa"}, "changed its base model"),
         ({f"{Q}.lora_magnitude_vector": (32,)}, {}, "lora_magnitude_vector"),
-        ({f"{Q}.lora_A.weight": (4, 32)}, {}, "lacks a readable A or B"),
-        ({f"{Q}.lora_A.weight": (4, 8), f"{Q}.lora_B.weight": (32, 4)}, {}, r"\(32, 32\)"),
-        ({f"{Q}.lora_A.weight": (4, 32), f"{Q}.lora_B.weight": (32, 5)}, {}, r"\(32, 32\)"),
-        ({"x.lora_A.weight": (4, 32), "x.lora_B.weight": (32, 4)}, {}, "no such weight"),
+        (
+            {f"{Q}.lora_A.weight": (4, 32)},
+            {},
+            rf"has {Q}\.lora_A\.weight and lacks {Q}\.lora_B\.weight",
+        ),
+        (
+            {f"{Q}.lora_A.weight": (4, 8), f"{Q}.lora_B.weight": (32, 4)},
+            {},
+            rf"{Q}\.lora_A\.weight of shape \(4, 8\) .* {BASE_Q} of shape \(32, 32\).*\(rank, 32\)",
+        ),
+        (
+            {f"{Q}.lora_A.weight": (4, 32), f"{Q}.lora_B.weight": (32, 5)},
+            {},
+            rf"{Q}\.lora_B\.weight of shape \(32, 5\) .* {BASE_Q} of shape \(32, 32\).*--base",
+        ),
+        (
+            {f"{N}.lora_A.weight": (4, 32), f"{N}.lora_B.weight": (32, 4)},
+            {},
+            r"language_model\.model\.norm\.weight of shape \(32,\)",
+        ),
+        (
+            {"x.lora_A.weight": (4, 32), "x.lora_B.weight": (32, 4)},
+            {},
+            "no weight x.weight, which the adapter's x.lora_A.weight",
+        ),
+        (
+            {f"{FAR}.lora_A.weight": (4, 32), f"{FAR}.lora_B.weight": (32, 4)},
+            {},
+            r"no weight language_model\.model\.layers\.9\.mlp\.up_proj\.weight, which",
+        ),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused(
