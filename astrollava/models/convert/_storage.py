@@ -13,12 +13,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from astrollava.errors import InvalidCheckpoint, InvalidRequest
+from astrollava.errors import InvalidRequest
 from astrollava.models._formats import FILE_TYPES, TENSOR_TYPES
 from astrollava.models.checkpoint import as_float32
 
 __all__ = [
     "QUANTIZATIONS",
+    "Unfit",
     "check_quantization",
     "file_type",
     "mmproj_default",
@@ -40,6 +41,10 @@ _NEVER_QUANTIZED: Final = frozenset({
 })  # fmt: skip
 
 _BLOCK: Final = 32
+
+
+class Unfit(ValueError):
+    """Numbers that are not finite, or larger than their type holds."""
 
 
 def check_quantization(name: str) -> str:
@@ -87,7 +92,7 @@ def row_bytes(length: int, kind: str) -> int:
     return length // _TYPES[kind].block * _TYPES[kind].size
 
 
-def pack(values: NDArray[Any], given: str, wanted: str, name: str) -> NDArray[Any]:
+def pack(values: NDArray[Any], given: str, wanted: str) -> NDArray[Any]:
     """Bring numbers into the type they are stored in.
 
     Parameters
@@ -98,8 +103,6 @@ def pack(values: NDArray[Any], given: str, wanted: str, name: str) -> NDArray[An
         Their type.
     wanted : str
         A type of `QUANTIZATIONS`, in upper case.
-    name : str
-        The tensor, for errors.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def pack(values: NDArray[Any], given: str, wanted: str, name: str) -> NDArray[An
 
     Raises
     ------
-    InvalidCheckpoint
+    Unfit
         A number is not finite, or too large for half precision.
     """
     if given == wanted:
@@ -122,24 +125,19 @@ def pack(values: NDArray[Any], given: str, wanted: str, name: str) -> NDArray[An
     else:
         blocks = as_float32(values, given).reshape(-1, _BLOCK)
         # A block that is not finite would become one of numbers that look sound.
-        _check(blocks, "F32", name, given)
+        _check(blocks, "F32")
         return _q8_0(blocks) if wanted == "Q8_0" else _q4_0(blocks)
-    _check(packed, wanted, name, given)
+    _check(packed, wanted)
     return packed
 
 
-def _check(values: NDArray[Any], kind: str, name: str, given: str) -> None:
+def _check(values: NDArray[Any], kind: str) -> None:
     """Raise where a number has all bits of its exponent set: infinite, or no number."""
     bits = values.view(np.uint32 if kind == "F32" else np.uint16)
     exponent = {"F32": 0x7F800000, "F16": 0x7C00, "BF16": 0x7F80}[kind]
     magnitude = np.bitwise_and(bits, bits.dtype.type(2 * 2 ** (8 * bits.itemsize - 2) - 1))
     if bits.size and int(magnitude.max()) >= exponent:
-        large = kind == "F16" and given != "F16"
-        raise InvalidCheckpoint(
-            f"the tensor {name!r} holds values that are not finite"
-            + (", or exceed the 65504 that half precision can hold" if large else ""),
-            hint="Convert to bf16 or f32" if large else "Its training diverged, or it is damaged",
-        )
+        raise Unfit
 
 
 def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
@@ -187,7 +185,9 @@ def _scales(most: NDArray[np.float32], steps: int) -> tuple[NDArray[np.float16],
         inverse = np.float32(1) / scale
     # Of zeros, and of numbers so small that the scale is stored as zero.
     inverse[~np.isfinite(inverse)] = 0
-    return _half(scale), inverse
+    stored = _half(scale)
+    _check(stored, "F16")
+    return stored, inverse
 
 
 def _q8_0(blocks: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from astrollava.models._formats import ARRAY, SCALARS, STRING, TENSOR_TYPES
 from astrollava.models.checkpoint import Tensor
 
-from ._storage import pack, row_bytes, stored_type
+from ._storage import Unfit, pack, row_bytes, stored_type
+from ._unfit import refused
 
 __all__ = ["Metadata", "Plan", "Planned", "Value", "plan"]
 
@@ -71,7 +72,7 @@ class Planned:
     def piece(self, start: int, stop: int) -> NDArray[Any]:
         """Read some rows and bring them into the type they are stored in."""
         values = self.source.read(start, stop)
-        return pack(values, self.source.kind, self.kind, self.source.name)
+        return pack(values, self.source.kind, self.kind)
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,10 @@ def _ahead(pool: ThreadPoolExecutor, tensors: Sequence[Planned], count: int) -> 
 
 def _first(waiting: deque[tuple[Planned, bool, Future[NDArray[Any]]]]) -> _Ready:
     tensor, last, piece = waiting.popleft()
-    return tensor, last, piece.result()
+    try:
+        return tensor, last, piece.result()
+    except Unfit:
+        raise refused(tensor.source, tensor.kind) from None
 
 
 def _padded(size: int) -> int:

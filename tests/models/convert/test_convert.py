@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from astrollava.models import resolve
 from astrollava.models.checkpoint import open_checkpoint
 from astrollava.models.convert import convert
 from astrollava.quantize import quantize
+from checkpoint_files import save_numbers
 from plain_checkpoint import PlainLlava
 
 PLAIN = PlainLlava()
@@ -141,7 +143,7 @@ LAYER = "language_model.model.layers.0."
         (
             {"changed": {"language_model.model.norm.weight": np.full(32, np.nan)}},
             InvalidCheckpoint,
-            "norm.weight' holds values that are not finite",
+            r"norm.weight' \(model.safetensors\) has 32 of 32 numbers not finite",
         ),
     ],
 )
@@ -152,6 +154,103 @@ def test_a_checkpoint_that_is_not_whole_leaves_nothing(
     with pytest.raises(error, match=message):
         convert(checkpoint, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["hf"]
+
+
+UP = f"{LAYER}mlp.up_proj.weight"
+
+
+def holding(kind: type[np.floating[Any]] = np.float32, **values: float) -> dict[str, np.ndarray]:
+    """A matrix of ones with other numbers at some places of its rows from 40 on."""
+    numbers = np.ones((64, 32), kind)
+    for at, value in values.items():
+        row, column = at.removeprefix("at").split("_")
+        numbers[int(row), int(column)] = value
+    return {UP: numbers}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "changed", "quantize", "message"),
+    [
+        (
+            "F32",
+            holding(at40_3=np.nan, at41_0=np.inf, at63_31=-np.inf),
+            "q8_0",
+            (
+                rf"'{UP}' \(model.safetensors\) has 3 of 2 048 numbers not finite \(1 NaN, 2"
+                r" infinite\), the first at \[40, 3\].*download it again.*diverged"
+            ),
+        ),
+        (
+            "F16",
+            holding(np.float16, at50_1=np.inf),
+            "f16",
+            r"1 of 2 048 numbers not finite \(1 infinite\).* \[50, 1\].*save it in bfloat16",
+        ),
+        (
+            "F32",
+            holding(at44_0=-70000.0, at45_0=80000.0),
+            "f16",
+            (
+                rf"'{UP}' .* has 2 of 2 048 numbers beyond the 65504 that f16 can hold, up to"
+                r" 80000, the first at \[44, 0\].*bf16 or f32 \(--quantize"
+            ),
+        ),
+        (
+            "F32",
+            holding(at44_0=1e9),
+            "q8_0",
+            r"1 of 2 048 numbers beyond the 8.31901e\+06 that q8_0",
+        ),
+    ],
+)
+@pytest.mark.parametrize("piece", [1 << 10, 8 << 20])
+def test_weights_that_cannot_be_stored_are_counted(
+    dtype: str,
+    changed: dict[str, np.ndarray],
+    quantize: str,
+    message: str,
+    piece: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One bad number in a billion or all of them: who trained it has to know which, and where."""
+    for module in ("_writer", "_unfit"):
+        monkeypatch.setattr(f"astrollava.models.convert.{module}._PIECE", piece)
+    folder = PlainLlava(dtype=dtype).save(tmp_path / "hf", changed=changed)
+    with pytest.raises(InvalidCheckpoint, match=message):
+        convert(open_checkpoint(folder), tmp_path / "out", quantize=quantize)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (np.nan, 1.0, r"lora_A.weight' \(adapter_model.safetensors\) has 128 of 128"),
+        (1.0, np.inf, r"lora_B.weight' \(adapter_model.safetensors\) has 256 of 256"),
+        (
+            1e30,
+            1e30,
+            r"up_proj.weight' .*and its adapter are sound, and their sum has 2 048",
+        ),
+    ],
+)
+def test_an_adapter_that_is_not_finite_is_blamed_itself(
+    a: float, b: float, message: str, tmp_path: Path
+) -> None:
+    """The base model is sound: to download it again would be in vain."""
+    PLAIN.save(tmp_path / "hf")
+    lora = tmp_path / "lora"
+    lora.mkdir()
+    place = f"base_model.model.{UP}".removesuffix(".weight")
+    factors = {"A": np.full((4, 32), a, np.float32), "B": np.full((64, 4), b, np.float32)}
+    save_numbers(
+        lora / "adapter_model.safetensors",
+        {f"{place}.lora_{half}.weight": values for half, values in factors.items()},
+    )
+    config = {"peft_type": "LORA", "lora_alpha": 4.0, "base_model_name_or_path": "hf"}
+    (lora / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(InvalidCheckpoint, match=message):
+        convert(open_checkpoint(lora), tmp_path / "out", quantize="bf16")
 
 
 def test_weights_nobody_asks_for_are_named(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from astrollava.errors import InvalidCheckpoint, InvalidRequest
+from astrollava.errors import InvalidRequest
 from astrollava.models._formats import FILE_TYPES, TENSOR_TYPES
 from astrollava.models.checkpoint import as_float32
 from astrollava.models.convert._storage import (
     QUANTIZATIONS,
+    Unfit,
     check_quantization,
     file_type,
     pack,
@@ -36,7 +37,7 @@ def reference(values: np.ndarray, kind: str) -> bytes:
 @given(values=ROWS)
 @settings(max_examples=30)
 def test_bytes_are_those_of_the_gguf_library(kind: str, values: np.ndarray) -> None:
-    packed = pack(values, "F32", kind, "a")
+    packed = pack(values, "F32", kind)
     assert packed.nbytes == 2 * row_bytes(64, kind)
     assert packed.tobytes() == reference(values, kind)
 
@@ -46,12 +47,12 @@ def test_bytes_are_those_of_the_gguf_library(kind: str, values: np.ndarray) -> N
 def test_random_weights_are_too(kind: str, scale: float) -> None:
     values = (RANDOM.standard_normal((64, 256)) * scale).astype(np.float32)
     values[3] = 0
-    assert pack(values, "F32", kind, "a").tobytes() == reference(values, kind)
+    assert pack(values, "F32", kind).tobytes() == reference(values, kind)
 
 
 def test_numbers_next_to_nothing_are_nothing() -> None:
     for kind in ("Q8_0", "Q4_0"):
-        packed = pack(np.full((1, 32), 1e-38, np.float32), "F32", kind, "a")
+        packed = pack(np.full((1, 32), 1e-38, np.float32), "F32", kind)
         numbers = gguf.quants.dequantize(packed, gguf.GGMLQuantizationType[kind])
         assert not numbers.any()
 
@@ -61,15 +62,15 @@ def test_every_bfloat16_number_becomes_the_same_half() -> None:
     every = np.arange(1 << 16, dtype=np.uint16)
     wide = as_float32(every, "BF16")
     fits = np.abs(wide) <= 65504
-    packed = pack(every[fits], "BF16", "F16", "a")
+    packed = pack(every[fits], "BF16", "F16")
     assert packed.tobytes() == wide[fits].astype(np.float16).tobytes()
 
 
 def test_what_is_stored_already_is_passed_on() -> None:
     half = RANDOM.standard_normal((4, 32)).astype(np.float16)
-    assert pack(half, "F16", "F16", "a") is half
-    assert pack(half, "F16", "F32", "a").tobytes() == half.astype(np.float32).tobytes()
-    assert pack(half, "F16", "Q8_0", "a").tobytes() == reference(half.astype(np.float32), "Q8_0")
+    assert pack(half, "F16", "F16") is half
+    assert pack(half, "F16", "F32").tobytes() == half.astype(np.float32).tobytes()
+    assert pack(half, "F16", "Q8_0").tobytes() == reference(half.astype(np.float32), "Q8_0")
 
 
 @pytest.mark.parametrize("kind", [name.upper() for name in QUANTIZATIONS])
@@ -83,18 +84,29 @@ def test_weights_that_are_not_finite_are_refused(kind: str, given: str, wrong: f
         values = values.astype(np.float16)
     elif given == "BF16":
         values = (values.view(np.uint32) >> 16).astype(np.uint16)
-    with pytest.raises(InvalidCheckpoint, match="'a' holds values that are not finite"):
-        pack(values, given, kind, "a")
+    with pytest.raises(Unfit):
+        pack(values, given, kind)
 
 
 def test_numbers_too_large_for_half_precision_are_refused() -> None:
     large = np.full((1, 32), 70000.0, np.float32)
-    with pytest.raises(InvalidCheckpoint, match=r"65504.*bf16 or f32"):
-        pack(large, "F32", "F16", "a")
+    with pytest.raises(Unfit):
+        pack(large, "F32", "F16")
     brain = (large.view(np.uint32) >> 16).astype(np.uint16)
-    with pytest.raises(InvalidCheckpoint, match=r"65504.*bf16 or f32"):
-        pack(brain, "BF16", "F16", "a")
-    assert pack(large, "F32", "BF16", "a").nbytes == 64
+    with pytest.raises(Unfit):
+        pack(brain, "BF16", "F16")
+    assert pack(large, "F32", "BF16").nbytes == 64
+
+
+@pytest.mark.parametrize(("kind", "most"), [("Q8_0", 127 * 65504), ("Q4_0", 8 * 65504)])
+def test_numbers_too_large_for_a_blocks_scale_are_refused(kind: str, most: float) -> None:
+    """The scale would be infinite, and 32 weights with it."""
+    row = np.ones((1, 32), np.float32)
+    row[0, 5] = most
+    assert pack(row, "F32", kind).nbytes == row_bytes(32, kind)
+    row[0, 5] = most * 1.001
+    with pytest.raises(Unfit):
+        pack(row, "F32", kind)
 
 
 def test_small_tensors_and_the_convolution_are_not_quantized() -> None:
