@@ -24,6 +24,7 @@ from astrollava.errors import (
 from ._hub_cache import RepositoryCache, is_hash, safe_name
 from ._part import Part
 from ._progress import Progress
+from ._unreachable import WITHOUT_NETWORK, unreachable
 from .catalog import RemoteFile
 
 __all__ = ["Listing", "Promise", "ask", "fetch", "is_offline", "listing", "require_space"]
@@ -315,7 +316,7 @@ def _passes(error: Exception) -> bool:
 @contextlib.contextmanager
 def _translated(repo: str, file: str = "") -> Iterator[None]:
     """Turn what the hub's client raises into errors that say what to do."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     what = f"{file} of {repo}" if file else repo
     try:
@@ -325,7 +326,7 @@ def _translated(repo: str, file: str = "") -> Iterator[None]:
     except errors.OfflineModeIsEnabled:
         raise DownloadFailed(
             f"{what} is not in the cache, and HF_HUB_OFFLINE forbids to ask the hub",
-            hint="Unset HF_HUB_OFFLINE, or bring the model on a bundle: astrollava bundle -h",
+            hint=f"Unset HF_HUB_OFFLINE where there is a network. {WITHOUT_NETWORK}",
         ) from None
     except errors.GatedRepoError as error:
         raise ModelNotFound(
@@ -348,6 +349,8 @@ def _translated(repo: str, file: str = "") -> Iterator[None]:
             raise NotEnoughSpace(
                 f"the disk is full: {error}", hint="Free some, then go on by the same command"
             ) from error
+        if (nobody := unreachable(error, what, constants.ENDPOINT)) is not None:
+            raise nobody from error
         raise DownloadFailed(
             f"{what} cannot be downloaded: {_first_line(error)}",
             hint="What came is kept: the same command goes on from there",
