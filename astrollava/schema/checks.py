@@ -21,6 +21,7 @@ from astrollava.schema.nodes import (
     compile_schema,
     same,
 )
+from astrollava.schema.refusals import short
 
 __all__ = ["Checker", "validate"]
 
@@ -72,7 +73,7 @@ class Checker:
         return self._known[key]
 
     def _complaint(self, node: Node, value: Any, at: str, depth: int) -> Complaint | None:
-        wrong = f"{at} is {_short(value)}"
+        wrong = f"{at} is {short(value)}"
         if depth > _DEEPEST:
             return wrong, f"at most {_DEEPEST} values within each other"
         if isinstance(node, Choice):
@@ -95,7 +96,7 @@ class Checker:
 
     def _array(self, node: Array, value: Any, at: str, depth: int) -> Complaint | None:
         if not isinstance(value, list | tuple):
-            return f"{at} is {_short(value)}", "a list"
+            return f"{at} is {short(value)}", "a list"
         if not node.least <= len(value) <= (len(value) if node.most is None else node.most):
             return f"{at} has {len(value)} items", _counted(node.least, node.most)
         for index, item in enumerate(value):
@@ -109,11 +110,11 @@ class Checker:
 
     def _object(self, node: Object, value: Any, at: str, depth: int) -> Complaint | None:
         if not isinstance(value, Mapping):
-            return f"{at} is {_short(value)}", "an object"
+            return f"{at} is {short(value)}", "an object"
         names = {each.name for each in node.properties}
         for name in value:
             if node.closed and name not in names:
-                return f"{at} has {_short(name)}", f"only {', '.join(sorted(names))}"
+                return f"{at} has {short(name)}", f"only {', '.join(sorted(names))}"
         for each in node.properties:
             if each.name in value:
                 here = f"{at}.{each.name}"
@@ -121,7 +122,7 @@ class Checker:
                 if found is not None:
                     return found
             elif each.required:
-                return f"{at} has no {_short(each.name)}", "all that is required"
+                return f"{at} has no {short(each.name)}", "all that is required"
         return None
 
 
@@ -150,8 +151,3 @@ def _number(node: Number, value: Any, wrong: str) -> Complaint | None:
 
 def _counted(least: int, most: int | None) -> str:
     return f"at least {least}" if most is None else f"{least} to {most}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"

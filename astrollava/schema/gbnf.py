@@ -40,6 +40,10 @@ _REPETITIONS = 32
 _RECURSION = 4
 #: Rules, and rules that llama.cpp makes of repetitions: a bound for its memory and its time.
 _MOST_RULES = 100_000
+#: Ways to go on at once that llama.cpp has to follow, in a pattern and in all: a step takes a time
+#: that grows with the cube of them, or with the square where they differ soon.
+_WIDEST_PATTERN = 100
+_WIDEST = 1500
 
 _NOTHING = '""'
 
@@ -84,6 +88,7 @@ class _Writer:
         self._rules: list[str] = []
         self._names: dict[str, str] = {}
         self._known: dict[tuple[int, int], str | None] = {}
+        self._widths: dict[str, int] = {}
         self._size = 0
 
     def write(self) -> str:
@@ -96,8 +101,16 @@ class _Writer:
             )
         return "\n".join([f"root ::= {root}", *self._rules])
 
-    def _rule(self, body: str, made: int = 1) -> str:
-        """Add a rule, or find the one that is the same; `made` is what llama.cpp makes of it."""
+    def _rule(self, body: str, made: int = 1, width: int = 1) -> str:
+        """Add a rule, or find the one that is the same.
+
+        `made` are the rules llama.cpp makes of it, `width` the ways to go on at once within it.
+        """
+        if width > _WIDEST:
+            raise InvalidSchema(
+                "the schema has too many alternatives that start alike",
+                hint="Use fewer alternatives within alternatives, or tell them apart by an enum",
+            )
         if body not in self._names:
             self._size += made
             if self._size > _MOST_RULES:
@@ -107,6 +120,7 @@ class _Writer:
                 )
             self._names[body] = f"r{len(self._rules) + 1}"
             self._rules.append(f"{self._names[body]} ::= {body}")
+            self._widths[self._names[body]] = width
         return self._names[body]
 
     def _node(self, node: Node, left: int) -> str | None:
@@ -124,7 +138,9 @@ class _Writer:
         if isinstance(node, Array):
             return self._array(node, left)
         if isinstance(node, Literals):
-            return self._rule(" | ".join(map(quoted, node.texts)), len(node.texts))
+            # They differ soon.
+            width = 1 + len(node.texts) // 4
+            return self._rule(" | ".join(map(quoted, node.texts)), len(node.texts), width)
         if isinstance(node, Number):
             body = number(node)
             return self._rule(body, body.count("{")) if body else None
@@ -149,25 +165,28 @@ class _Writer:
                 found[name] = None
         if len(found) < 2:
             return next(iter(found), None)
-        return self._rule(" | ".join(found), len(found))
+        width = sum(self._widths[name] for name in found)
+        return self._rule(" | ".join(found), len(found), width)
 
     def _object(self, node: Object, left: int) -> str | None:
         # From the last property to the first: what may follow where something was written, and
         # where nothing was.
         more = fresh = _NOTHING
+        width = 1 + sum(not each.required for each in node.properties)
         for each in reversed(node.properties):
             value = self._node(each.node, left)
             if value is None:
                 if each.required:
                     return None
                 continue
+            width = max(width, self._widths[value])
             name = quoted(f"{literal(each.name)}:")
             comma = quoted(",")
             after, before = self._rule(more), self._rule(fresh)
             more, fresh = f"{comma} {name} {value} {after}", f"{name} {value} {after}"
             if not each.required:
                 more, fresh = f"{more} | {after}", f"{fresh} | {before}"
-        return self._rule(f"{quoted('{')} {self._rule(fresh)} {quoted('}')}")
+        return self._rule(f"{quoted('{')} {self._rule(fresh)} {quoted('}')}", width=width)
 
     def _array(self, node: Array, left: int) -> str | None:
         first = [self._node(each, left) for each in node.first]
@@ -191,7 +210,8 @@ class _Writer:
             body = body if least else f"({body})?"
         else:
             body = ""
-        return self._rule(f"{quoted('[')} {body} {quoted(']')}", 2 * most + 1)
+        width = 1 + max((self._widths[name] for name in (*terms, other) if name), default=0)
+        return self._rule(f"{quoted('[')} {body} {quoted(']')}", 2 * most + 1, width)
 
     def _text(self, node: Text) -> str | None:
         quote = quoted('"')
@@ -202,8 +222,14 @@ class _Writer:
                     expected=f"at most {LONGEST_TEXT} characters, * and + counted as"
                     f" {_REPETITIONS} of them",
                 )
+            width = 1 + regular.spread(node.pattern, _REPETITIONS)[2]
+            if width > _WIDEST_PATTERN:
+                raise InvalidSchema(
+                    "a pattern leaves too much open at once",
+                    expected="fewer parts, one after the other, that may each be left out",
+                )
             inner = self._pattern(node.pattern)
-            return None if inner is None else self._rule(f"{quote} {inner} {quote}")
+            return None if inner is None else self._rule(f"{quote} {inner} {quote}", width=width)
         most = max(_CHARACTERS, node.least) if node.most is None else node.most
         most = min(most, LONGEST_TEXT)
         character = self._rule(written(ANY))

@@ -172,12 +172,14 @@ class Reader:
         if said:
             raise unsupported(sorted(said)[0], at, "enum or const")
         kinds = kinds if isinstance(kinds, list) else [kinds]
+        # Written first: what is too deep for that is too deep to compare.
+        texts = [self._literal(value, at) for value in given]
+        only = None if constant is given else self._literal(constant, at)
         kept: dict[str, tuple[Any, str]] = {}
-        for value, word in zip(given, words, strict=True):
-            if _is_a(value, kinds) and (constant is given or same(value, constant)):
-                text = self._literal(value, at)
-                if not any(same(value, other) for other, _ in kept.values()):
-                    kept[text] = value, word
+        for value, text, word in zip(given, texts, words, strict=True):
+            meant = _is_a(value, kinds) and (only is None or same(value, constant))
+            if meant and not any(same(value, other) for other, _ in kept.values()):
+                kept[text] = value, word
         if not kept:
             raise wrong(f"{at}/enum", given, "a value of the type the schema names")
         values, said_words = zip(*kept.values(), strict=True)

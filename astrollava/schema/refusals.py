@@ -16,7 +16,10 @@ def shown(at: str) -> str:
 
 def short(value: Any, most: int = 60) -> str:
     """Return a value in a few characters."""
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} of many levels"
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "longest",
     "matches",
     "parse",
+    "spread",
 ]
 
 _DIGITS: Ranges = ((0x30, 0x39),)
@@ -86,12 +87,12 @@ def parse(pattern: str) -> Pattern:
     if not pattern.startswith("^") or ends % 2:
         raise PatternError("it does not describe the whole text: start it with ^ and end with $")
     reader = _Reader(pattern[1:-1])
-    found = reader.alternatives(0)
+    found = reader.sequence(0)
+    # "^a|b$" is "starts with a, or ends with b".
+    if reader.rest().startswith("|"):
+        raise PatternError("an alternative stands outside brackets: write ^(a|b)$")
     if reader.rest():
         raise PatternError(f"there is an unmatched {reader.rest()[0]!r}")
-    # "^a|b$" is "starts with a, or ends with b".
-    if isinstance(found, Alternatives):
-        raise PatternError("an alternative stands outside brackets: write ^(a|b)$")
     return found
 
 
@@ -114,12 +115,12 @@ class _Reader:
     def alternatives(self, depth: int) -> Pattern:
         if depth > _DEEPEST:
             raise PatternError(f"it has more than {_DEEPEST} brackets within brackets")
-        found = [self._sequence(depth)]
+        found = [self.sequence(depth)]
         while self._take("|"):
-            found.append(self._sequence(depth))
+            found.append(self.sequence(depth))
         return found[0] if len(found) == 1 else Alternatives(tuple(found))
 
-    def _sequence(self, depth: int) -> Pattern:
+    def sequence(self, depth: int) -> Pattern:
         parts: list[Pattern] = []
         while self.rest() and self.rest()[0] not in "|)":
             parts.append(self._repeated(self._one(depth)))
@@ -219,6 +220,36 @@ def longest(pattern: Pattern, unbounded: int) -> int:
         return times * max(1, longest(pattern.part, unbounded))
     lengths = [longest(part, unbounded) for part in pattern.parts]
     return sum(lengths) if isinstance(pattern, Sequence) else max(lengths, default=0)
+
+
+def spread(pattern: Pattern, unbounded: int) -> tuple[bool, int, int]:
+    """Return how much a pattern leaves open while it is followed.
+
+    Returns
+    -------
+    nothing : bool
+        Whether it describes the empty text, too.
+    first : int
+        In how many ways it may begin.
+    widest : int
+        In how many ways, at most, it may go on from anywhere in it.
+    """
+    if isinstance(pattern, Characters):
+        return False, 1, 1
+    if isinstance(pattern, Repeat):
+        nothing, first, widest = spread(pattern.part, unbounded)
+        most = pattern.least + unbounded if pattern.most is None else pattern.most
+        first *= most if nothing else min(most, 1)
+        return nothing or pattern.least == 0, first, widest + first
+    parts = [spread(part, unbounded) for part in pattern.parts]
+    if isinstance(pattern, Alternatives):
+        first = sum(each[1] for each in parts)
+        return any(each[0] for each in parts), first, max(first, *(each[2] for each in parts))
+    widest = follows = 0
+    for nothing, first, within in reversed(parts):
+        widest = max(widest, within + follows, first + follows)
+        follows = first + (follows if nothing else 0)
+    return all(each[0] for each in parts), follows, widest
 
 
 def matches(pattern: Pattern, text: str) -> bool:

@@ -106,7 +106,7 @@ class Schemas:
         if typing.is_typeddict(kind):
             for name, hint in hints.items():
                 properties[name] = self._schema(hint, f"{kind.__name__}.{name}")
-            required = [name for name in hints if name in kind.__required_keys__]
+            required = [name for name in hints if _is_required(kind, name, hints[name])]
         else:
             for each in dataclasses.fields(kind):
                 if not each.init:
@@ -136,6 +136,12 @@ def _plain(kind: Any) -> Any:
             kind = kind[Any]
         else:
             return kind
+
+
+def _is_required(kind: Any, name: str, hint: Any) -> bool:
+    # Python misses NotRequired in annotations that are strings.
+    known = {typing.Required: True, typing.NotRequired: False}
+    return known.get(typing.get_origin(hint), name in kind.__required_keys__)
 
 
 def _hints(kind: Any) -> dict[str, Any]:
