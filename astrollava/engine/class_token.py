@@ -9,18 +9,21 @@ of the two a build does, whatever its version number says.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
+import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from astrollava._cache import cache_folder, whole_file
+from astrollava._cache import VARIABLE, cache_folder, whole_file
 from astrollava.engine import _logs as logs
 from astrollava.engine import _probe_files as probe
 from astrollava.engine import runtime
@@ -28,7 +31,7 @@ from astrollava.engine._native import TextModel
 from astrollava.engine.vision import Projector
 from astrollava.errors import ModelError
 
-__all__ = ["ClassTokenOrder", "class_token_order", "judge", "measure"]
+__all__ = ["ClassTokenOrder", "class_token_order", "judge", "measure", "remembered_order"]
 
 #: Before the patches, as it should be; after them; or something this package does not know.
 ClassTokenOrder: TypeAlias = Literal["first", "last", "unknown"]
@@ -54,6 +57,8 @@ def class_token_order() -> ClassTokenOrder:
     ------
     EngineUnavailable
         llama-cpp-python is missing, broken or of another version.
+    ModelError
+        Neither the temporary folder nor the cache folder can be written.
     """
     lib = runtime.load()
     key = _build_key(lib)
@@ -72,26 +77,74 @@ def class_token_order() -> ClassTokenOrder:
     return order
 
 
+def remembered_order() -> ClassTokenOrder | None:
+    """Return what is known of this build of llama.cpp without measuring, None for nothing.
+
+    Raises
+    ------
+    EngineUnavailable
+        llama-cpp-python is missing, broken or of another version.
+    """
+    key = _build_key(runtime.load())
+    return _known.get(key) or _recall(key)
+
+
 def measure(lib: runtime.Bindings) -> ClassTokenOrder:
-    """Encode a picture whose patches tell themselves apart, and look at what comes out."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="astrollava-") as folder:
-            text, mmproj = probe.write(Path(folder))
-            with logs.Captured():
-                model = TextModel(lib, text, n_gpu_layers=0)
-                try:
-                    projector = Projector(lib, mmproj, model, on_gpu=False, threads=1)
-                    try:
-                        rows = projector.encode(probe.picture(), key="").values
-                    finally:
-                        projector.free()
-                finally:
-                    model.free()
-    except ModelError as error:
-        # A later llama.cpp may refuse so small a file; a user's own may be fine all the same.
-        _log.warning("the order of the class token cannot be measured: %s", error)
-        return "unknown"
+    """Encode a picture whose patches tell themselves apart, and look at what comes out.
+
+    Raises
+    ------
+    ModelError
+        Neither the temporary folder nor the cache folder can be written.
+    """
+    with _probe_files() as (text, mmproj):
+        try:
+            rows = _encode(lib, text, mmproj)
+        except ModelError as error:
+            # A later llama.cpp may refuse so small a file; a user's own may be fine all the same.
+            _log.warning("the order of the class token cannot be measured: %s", error)
+            return "unknown"
     return judge(rows)
+
+
+@contextlib.contextmanager
+def _probe_files() -> Iterator[tuple[Path, Path]]:
+    """Write the probe's pair into the temporary folder, or where that cannot be, the cache."""
+    troubles = []
+    for parent in (None, cache_folder("runtime")):
+        folder = None
+        try:
+            try:
+                if parent is not None:
+                    parent.mkdir(parents=True, exist_ok=True)
+                folder = Path(tempfile.mkdtemp(prefix="astrollava-", dir=parent))
+                files = probe.write(folder)
+            except OSError as error:
+                troubles.append(str(error))
+                continue
+            yield files
+            return
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+    raise ModelError(
+        "where this llama.cpp puts the class token cannot be measured: no file can be written "
+        f"({'; '.join(troubles)})",
+        hint=f"Set TMPDIR or {VARIABLE} to a folder that can be written: 9 KB are needed, once",
+    )
+
+
+def _encode(lib: runtime.Bindings, text: Path, mmproj: Path) -> npt.NDArray[np.float32]:
+    with logs.Captured():
+        model = TextModel(lib, text, n_gpu_layers=0)
+        try:
+            projector = Projector(lib, mmproj, model, on_gpu=False, threads=1)
+            try:
+                return projector.encode(probe.picture(), key="").values
+            finally:
+                projector.free()
+        finally:
+            model.free()
 
 
 def judge(rows: npt.NDArray[np.float32]) -> ClassTokenOrder:

@@ -14,7 +14,8 @@ import pytest
 
 from astrollava.engine import _probe_files as probe
 from astrollava.engine import class_token, class_token_order, runtime
-from astrollava.engine.class_token import judge, measure
+from astrollava.engine.class_token import judge, measure, remembered_order
+from astrollava.errors import ModelError
 
 
 @pytest.fixture
@@ -111,6 +112,41 @@ def test_nothing_is_left_behind(
     monkeypatch.setattr("tempfile.tempdir", None)
     measure(runtime.load())
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("trouble", ["missing", "no folder"])
+def test_without_a_temporary_folder_the_cache_folder_will_do(
+    trouble: str, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job whose TMPDIR was swept away is not without a model for that."""
+    place = tmp_path / "temporary"
+    if trouble == "no folder":
+        place.write_text("")
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    assert class_token_order() == "last"
+    (kept,) = (own_cache / "runtime").iterdir()
+    assert kept.suffix == ".json", "the probe's own files are gone"
+
+
+def test_where_nothing_can_be_written_the_error_says_what_to_set(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a FileNotFoundError from inside, and not a guess: an image read wrongly shows nowhere."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "swept away"))
+    monkeypatch.setenv("ASTROLLAVA_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match=r"class token cannot be measured.*swept away") as caught:
+        class_token_order()
+    assert "TMPDIR" in caught.value.hint
+    assert "ASTROLLAVA_CACHE" in caught.value.hint
+
+
+def test_what_is_remembered_is_told_without_measuring(own_cache: Path) -> None:
+    """The doctor says which of the two it was."""
+    assert remembered_order() is None
+    assert class_token_order() == "last"
+    class_token._known.clear()
+    assert remembered_order() == "last"
 
 
 def test_a_build_that_is_mended_upstream_is_recognised(
