@@ -42,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
         "selfcheck", "streams", "vocabularies",
     },
     "selfcheck": {"describer", "images", "results"},
-    "doctor": {"describer", "engine", "errors", "models"},
+    "doctor": {"_cache", "describer", "engine", "errors", "models"},
     "sheet": {"engine", "models"},
     "convert": {"engine", "errors", "models", "quantize"},
     "quantize": {"engine", "errors", "models"},

@@ -6,8 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from astrollava.doctor.cache import check_cache
 from astrollava.doctor.check import Check
-from astrollava.doctor.machine import check_amx, check_gpu, check_memory, check_processor
+from astrollava.doctor.machine import (
+    check_amx,
+    check_class_token,
+    check_gpu,
+    check_memory,
+    check_processor,
+)
 from astrollava.doctor.model import check_files, check_hashes, check_header, check_sight
 from astrollava.doctor.probe import ProbeFailed, run_probe
 from astrollava.doctor.software import check_extras, check_packages, check_python
@@ -34,6 +41,7 @@ def examine(model: str = "embedded", mmproj: Path | None = None) -> Iterator[Che
     yield from _survive("python", check_python)
     yield from _survive("packages", check_packages)
     yield from _survive("extras", check_extras)
+    yield from _survive("cache folder", check_cache)
     yield from _survive("llama.cpp", _native_checks)
     yield from _survive("model files", partial(_model_checks, model, mmproj))
 
@@ -44,6 +52,7 @@ def _native_checks() -> Iterator[Check]:
     yield from _survive("processor", partial(check_processor, runtime))
     yield from _survive("amx", partial(check_amx, runtime))
     yield from _survive("gpu", partial(check_gpu, runtime))
+    yield from _survive("class token", lambda: check_class_token(run_probe("class-token")))
 
 
 def _model_checks(model: str, mmproj: Path | None) -> Iterator[Check]:

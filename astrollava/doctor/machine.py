@@ -1,4 +1,4 @@
-"""The machine: processor, GPU, memory."""
+"""The machine: processor, GPU, memory, and what llama.cpp does on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import Any
 
 from astrollava.doctor.check import Check
 
-__all__ = ["check_amx", "check_gpu", "check_memory", "check_processor", "memory_available"]
+__all__ = [
+    "check_amx",
+    "check_class_token",
+    "check_gpu",
+    "check_memory",
+    "check_processor",
+    "memory_available",
+]
 
 _FEATURE = re.compile(r"([A-Z][A-Z0-9_]*) = 1")
 # Backends of ggml that compute on the CPU or elsewhere on the network.
@@ -66,6 +73,33 @@ def check_gpu(runtime: Mapping[str, Any]) -> Check:
             "llama-cpp-python, or one of the CUDA wheels that its project page lists",
         )
     return Check("gpu", "ok", "none; llama.cpp runs on the CPU")
+
+
+def check_class_token(found: Mapping[str, Any]) -> Check:
+    """Tell where llama.cpp puts the class token of LLaVA-1.5's tower (its issue 25814).
+
+    Parameters
+    ----------
+    found : mapping
+        ``order`` ("first", "last" or "unknown"), and whether that was ``remembered``.
+    """
+    how = "remembered" if found["remembered"] else "measured now"
+    if found["order"] == "first":
+        return Check("class token", "ok", f"before the patches, as LLaVA-1.5 was trained ({how})")
+    if found["order"] == "last":
+        return Check(
+            "class token",
+            "ok",
+            f"after the patches ({how}): llama.cpp's issue 25814, which astrollava makes good for"
+            " LLaVA-1.5",
+        )
+    return Check(
+        "class token",
+        "warning",
+        f"unknown ({how}): this llama.cpp orders it in a way astrollava does not know, so what it"
+        " makes of images may differ from the original LLaVA-1.5. Other models are not concerned",
+        "Compare such a model with its original: astrollava models parity",
+    )
 
 
 def check_memory(weights: int) -> Check:

@@ -42,7 +42,7 @@ def run_probe(*arguments: str, program: Sequence[str] = ("-m", __name__)) -> dic
     Parameters
     ----------
     *arguments : str
-        ``"runtime"``, or ``"sight"`` with a model and perhaps its projector.
+        ``"runtime"``, ``"class-token"``, or ``"sight"`` with a model and perhaps its projector.
     program : sequence of str
         What the interpreter runs; it prints one JSON object last.
 
@@ -101,6 +101,13 @@ def _runtime() -> dict[str, Any]:
     return asdict(runtime.info())
 
 
+def _class_token() -> dict[str, Any]:
+    from astrollava.engine import class_token
+
+    known = class_token.remembered_order()
+    return {"order": known or class_token.class_token_order(), "remembered": known is not None}
+
+
 def _sight(model: str, mmproj: str | None = None) -> dict[str, Any]:
     from astrollava.describer import Describer
 
@@ -111,7 +118,13 @@ def _sight(model: str, mmproj: str | None = None) -> dict[str, Any]:
 
 def _answer(what: str, *arguments: str) -> Mapping[str, Any]:
     try:
-        return _runtime() if what == "runtime" else _sight(*arguments)
+        match what:
+            case "runtime":
+                return _runtime()
+            case "class-token":
+                return _class_token()
+            case _:
+                return _sight(*arguments)
     except AstrollavaError as error:
         return {"problem": str(error), "advice": error.hint}
 

@@ -68,8 +68,8 @@ def test_the_doctor_finds_this_house_in_order() -> None:
     assert (done.returncode, problems, done.stderr) == (0, [], "")
     names = {check["name"] for check in checks}
     assert names >= {
-        "python", "packages", "extras", "llama.cpp", "processor", "amx", "gpu", "terminal",
-        "model files", "model header", "model hashes", "memory", "self-check",
+        "python", "packages", "extras", "cache folder", "llama.cpp", "processor", "amx", "gpu",
+        "class token", "terminal", "model files", "model header", "model hashes", "memory", "self-check",
     }  # fmt: skip
     assert all(set(check) == {"name", "status", "detail", "advice"} for check in checks)
     sight = [check["detail"] for check in checks if check["name"] == "self-check"]

@@ -8,6 +8,7 @@ import pytest
 
 from astrollava.doctor.machine import (
     check_amx,
+    check_class_token,
     check_gpu,
     check_memory,
     check_processor,
@@ -82,3 +83,21 @@ def test_a_container_has_less_than_its_host(tmp_path: Path) -> None:
 
 def test_elsewhere_the_memory_is_not_known(tmp_path: Path) -> None:
     assert memory_available(tmp_path / "nothing", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("order", "remembered", "status", "words"),
+    [
+        ("first", True, "ok", "before the patches, as LLaVA-1.5 was trained (remembered)"),
+        ("last", False, "ok", "after the patches (measured now)"),
+        ("unknown", False, "warning", "unknown (measured now)"),
+    ],
+)
+def test_the_order_of_the_class_token_is_told(
+    order: str, remembered: bool, status: str, words: str
+) -> None:
+    """A LLaVA-1.5 that reads its picture a patch aside still writes fluent text."""
+    check = check_class_token({"order": order, "remembered": remembered})
+    assert check.status == status
+    assert check.detail.startswith(words)
+    assert bool(check.advice) is (status == "warning")
