@@ -69,7 +69,8 @@ def test_the_doctor_finds_this_house_in_order() -> None:
     names = {check["name"] for check in checks}
     assert names >= {
         "python", "packages", "extras", "cache folder", "llama.cpp", "processor", "amx", "gpu",
-        "class token", "terminal", "model files", "model header", "model hashes", "memory", "self-check",
+        "class token", "terminal", "model files", "model header", "model hashes", "memory",
+        "self-check",
     }  # fmt: skip
     assert all(set(check) == {"name", "status", "detail", "advice"} for check in checks)
     sight = [check["detail"] for check in checks if check["name"] == "self-check"]
