@@ -85,6 +85,11 @@ class Context:
         self.sequences = sequences
         self._memory = llama.llama_get_memory(self._pointer)
         self.n_vocab = model.n_vocab
+        #: Whether the last tokens of a sequence can be forgotten.
+        self.forgets = not (
+            llama.llama_model_is_recurrent(model.pointer)
+            or llama.llama_model_is_hybrid(model.pointer)
+        )
         # llama.cpp pads what it is asked for: the limit asked for holds, so results do not depend
         # on the padding.
         self.n_ctx = min(n_ctx, int(llama.llama_n_ctx_seq(self._pointer)))

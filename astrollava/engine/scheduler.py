@@ -25,6 +25,8 @@ __all__ = ["Scheduler"]
 
 #: Blocks of prompts evaluated at most between two steps of the texts being generated.
 _PROMPTS_A_STEP = 4
+#: Tokens in common that make one free sequence better than another.
+_WORTH_HOLDING = 16
 #: Tokens a request must have in common with another sequence for the cache of that to be copied.
 _WORTH_COPYING = 48
 
@@ -240,7 +242,8 @@ class Scheduler:
             return size_of(wanted[: slot.shares(wanted)])
 
         free = [slot for slot in self.slots if slot.sequence not in busy]
-        best = max(free, key=lambda slot: (held(slot), -slot.tokens))
+        # Of like ones the first: sequences side by side are evaluated together.
+        best = max(free, key=lambda slot: (held(slot) // _WORTH_HOLDING, -slot.sequence))
         source = max(self.slots, key=held)
         if held(source) - held(best) >= _WORTH_COPYING:
             # What holds least is given up.
@@ -297,12 +300,7 @@ class Scheduler:
                 self._evaluate([job])
             return
         try:
-            with self._compute:
-                jobs[0].slot.context.decode_rows(
-                    [job.token or 0 for job in jobs],
-                    [job.slot.position for job in jobs],
-                    [job.slot.sequence for job in jobs],
-                )
+            rows = self._decode(jobs)
         except GenerationError as error:
             if len(jobs) > 1:
                 # Whose fault it is shows when each is evaluated alone.
@@ -312,10 +310,44 @@ class Scheduler:
             self._jobs.remove(jobs[0])
             jobs[0].request.fail(error)
             return
-        for row, job in enumerate(jobs):
+        for job, row in zip(jobs, rows, strict=True):
             assert job.token is not None
             job.slot.append((job.token,))
             self._advance(job, row)
+
+    def _decode(self, jobs: list[_Job]) -> list[int]:
+        """Evaluate a token of each job, whose sequences rise; return the rows of their logits.
+
+        llama.cpp evaluates sequences together whose numbers follow each other. Where few are
+        missing in between, they evaluate a token, too, and forget it again.
+        """
+        context = jobs[0].slot.context
+        slots = [job.slot for job in jobs]
+        idle = self._between(slots)
+        if idle:
+            slots = sorted([*idle, *slots], key=lambda slot: slot.sequence)
+        tokens = {job.slot.sequence: job.token or 0 for job in jobs}
+        with self._compute:
+            context.decode_rows(
+                [tokens.get(slot.sequence, 0) for slot in slots],
+                [slot.position for slot in slots],
+                [slot.sequence for slot in slots],
+            )
+        for slot in idle:
+            context.truncate(slot.sequence, slot.position)
+        rows = {slot.sequence: row for row, slot in enumerate(slots)}
+        return [rows[sequence] for sequence in tokens]
+
+    def _between(self, slots: list[Slot]) -> list[Slot]:
+        """Return the slots between those that rise by number, if it pays to evaluate them."""
+        context, first, last = slots[0].context, slots[0].sequence, slots[-1].sequence
+        if context is not self.context or not context.forgets:
+            return []
+        taken = {slot.sequence for slot in slots}
+        idle = [slot for slot in self.slots[first:last] if slot.sequence not in taken]
+        if len(idle) > len(slots) or any(slot.tokens >= context.n_ctx for slot in idle):
+            return []
+        return idle
 
 
 def _closed() -> ClosedError:
