@@ -195,8 +195,8 @@ class Export:
 
     def __post_init__(self) -> None:
         # Imported here, with gguf behind it: a typo should not show after hours of training.
+        from astrollava.engine.quantize import check_type
         from astrollava_training.export import About
-        from astrollava_training.export.storage import check
 
         if len(self.render_background) != 3:
             raise RecipeError(
@@ -204,8 +204,8 @@ class Export:
                 expected="red, green and blue",
             )
         try:
-            check(self.quantize)
-            check(self.mmproj_quantize)
+            check_type(self.quantize)
+            check_type(self.mmproj_quantize, projector=True)
             About(render_rule=self.render_rule, render_background=self.render_background)
         except InvalidRequest as error:
             raise RecipeError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from astrollava.engine.quantize import check_type
 from astrollava.models.convert import mmproj_default
 from astrollava_training.data.tokens import CHAT_TEMPLATE
 from astrollava_training.export import storage
@@ -64,8 +65,8 @@ def export(
     ModelError
         For weights that are not finite.
     """
-    text_type = storage.check(quantize)
-    mmproj_type = storage.check(mmproj_quantize or mmproj_default(text_type))
+    text_type = check_type(quantize)
+    mmproj_type = check_type(mmproj_quantize or mmproj_default(text_type), projector=True)
     about = about if about is not None else About()
     out.mkdir(parents=True, exist_ok=True)
     text, mmproj = out / f"{name}-text.gguf", out / f"{name}-mmproj.gguf"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,49 +11,16 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
+from astrollava.engine.quantize import TYPES
 from astrollava.engine.quantize import quantize as quantize_file
-from astrollava.errors import InvalidRequest, ModelError
+from astrollava.errors import ModelError
+from astrollava.models import convert
 
-__all__ = ["QUANTIZATIONS", "add_tensors", "check", "finish", "write_checksums"]
+__all__ = ["QUANTIZATIONS", "add_tensors", "finish", "write_checksums"]
 
-_Type = gguf.GGMLQuantizationType
-
-# Written here, in Python, with the file type llama.cpp records for it.
-_DIRECT = {
-    "f32": (_Type.F32, gguf.LlamaFileType.ALL_F32),
-    "f16": (_Type.F16, gguf.LlamaFileType.MOSTLY_F16),
-    "bf16": (_Type.BF16, gguf.LlamaFileType.MOSTLY_BF16),
-    "q8_0": (_Type.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
-    "q5_0": (_Type.Q5_0, gguf.LlamaFileType.MOSTLY_Q5_0),
-    "q4_0": (_Type.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
-}
-
-# Written as f16 first and quantized by llama.cpp, which alone knows these formats.
-_BY_LLAMA_CPP = ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k")
-
-#: Names that `astrollava_training.export.export` takes.
-QUANTIZATIONS: tuple[str, ...] = (*_DIRECT, *_BY_LLAMA_CPP)
-
-# The tower's convolution reads f16 or f32 kernels only; positions are added, not multiplied.
-_NEVER_QUANTIZED = ("v.patch_embd.weight", "v.position_embd.weight", "rope_freqs.weight")
-
-
-def check(quantize: str) -> str:
-    """Return the name in lower case, or raise `InvalidRequest` for one not in `QUANTIZATIONS`."""
-    name = quantize.lower()
-    if name not in QUANTIZATIONS:
-        raise InvalidRequest(
-            f"quantization {quantize!r} is not known", expected=f"one of {', '.join(QUANTIZATIONS)}"
-        )
-    return name
-
-
-def _stored_type(name: str, shape: Sequence[int], wanted: Any) -> Any:
-    """Return the type a tensor is stored in: `wanted` where llama.cpp can read it so."""
-    if len(shape) == 1 or name in _NEVER_QUANTIZED:
-        return _Type.F32
-    block, _ = gguf.GGML_QUANT_SIZES[wanted]
-    return wanted if shape[-1] % block == 0 else _Type.F16
+#: Names that `astrollava_training.export.export` takes. Those that `astrollava.models.convert` does
+#: not write are made of f16 by llama.cpp.
+QUANTIZATIONS: tuple[str, ...] = tuple(TYPES)
 
 
 def add_tensors(
@@ -75,22 +42,24 @@ def add_tensors(
     ModelError
         For a tensor with values that are not finite, or that f16 cannot hold.
     """
-    wanted, file_type = _DIRECT[quantize if quantize in _DIRECT else "f16"]
-    writer.add_file_type(int(file_type))
-    if wanted not in (_Type.F32, _Type.F16, _Type.BF16):
+    wanted = quantize if quantize in convert.QUANTIZATIONS else "f16"
+    writer.add_file_type(TYPES[wanted])
+    if wanted not in ("f32", "f16", "bf16"):
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     for name, array in tensors:
-        kind = _stored_type(name, array.shape, wanted)
-        limit = float(np.finfo(np.float16).max) if kind == _Type.F16 else np.inf
-        # NaN compares false, so this catches it too.
-        if not np.abs(array).max(initial=0.0) < limit:
+        kind = convert.stored_type(name, array.shape, wanted.upper())
+        try:
+            stored = convert.pack(np.ascontiguousarray(array, np.float32), "F32", kind)
+        except convert.Unfit:
             raise ModelError(
-                f"tensor {name} holds values that are not finite or exceed {limit:g}",
-                expected=f"finite weights that {kind.name} can hold",
+                f"tensor {name} holds values that are not finite or exceed what {kind} can hold",
+                expected="finite weights",
                 hint="Look at the training run: its weights diverged",
-            )
-        stored = gguf.quants.quantize(np.ascontiguousarray(array, np.float32), kind)
-        writer.add_tensor(name, stored, raw_dtype=kind)
+            ) from None
+        if kind not in ("F32", "F16", "BF16"):
+            # The writer wants the bytes of whole rows.
+            stored = stored.reshape(*array.shape[:-1], convert.row_bytes(array.shape[-1], kind))
+        writer.add_tensor(name, stored, raw_dtype=gguf.GGMLQuantizationType[kind])
 
 
 def finish(writer: Any, path: Path, quantize: str) -> None:
@@ -100,7 +69,7 @@ def finish(writer: Any, path: Path, quantize: str) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    if quantize in _BY_LLAMA_CPP:
+    if quantize not in convert.QUANTIZATIONS:
         try:
             quantize_file(part, path, quantize)
         finally:
