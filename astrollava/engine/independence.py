@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from astrollava.engine._context import Context
+from astrollava.errors import AstrollavaError
 
 __all__ = ["rows_are_independent"]
 
@@ -31,7 +32,11 @@ def rows_are_independent(
     sequences : int
         Rows evaluated together at most.
     """
-    context = make_context(sequences, 64)
+    try:
+        context = make_context(sequences, 64)
+    except AstrollavaError:
+        # No memory to try it.
+        return False
     try:
         alone = [_logits(context, [sequence])[0] for sequence in range(sequences)]
         for together in sorted({2, 3, sequences}):

@@ -9,6 +9,8 @@ first more than one request at a time.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -22,6 +24,8 @@ from astrollava.engine.slots import Slot
 from astrollava.errors import AstrollavaError, ClosedError, GenerationError
 
 __all__ = ["Scheduler"]
+
+_log = logging.getLogger("astrollava")
 
 #: Blocks of prompts evaluated at most between two steps of the texts being generated.
 _PROMPTS_A_STEP = 4
@@ -79,6 +83,8 @@ class Scheduler:
         self._jobs: list[_Job] = []
         self._changed = threading.Condition()
         self._closing = False
+        self._failure: AstrollavaError | None = None
+        self._process = os.getpid()
         self._thread: threading.Thread | None = None
         self._then: Callable[[], None] | None = None
 
@@ -88,11 +94,19 @@ class Scheduler:
         Raises
         ------
         ClosedError
-            After `close`.
+            After `close`, or in a process forked off since.
+        GenerationError
+            After a failure that ended the work.
         """
+        if os.getpid() != self._process:
+            # The thread that works was left behind: one would wait for ever.
+            raise ClosedError(
+                "the engine was loaded by another process, from which this one was forked",
+                hint="Load the model in each process, or start processes by 'spawn'",
+            )
         with self._changed:
             if self._closing:
-                raise _closed()
+                raise self._failure or _closed()
             self._waiting.setdefault(id(request.client), deque()).append(request)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -141,14 +155,19 @@ class Scheduler:
         try:
             while self._next():
                 self._step()
+        except Exception as error:
+            _log.exception("the engine failed")
+            self._failure = GenerationError(
+                f"the engine failed ({type(error).__name__}: {error})", hint="Load the model again"
+            )
         finally:
-            error = _closed()
+            ended = self._failure or _closed()
             with self._changed:
                 self._closing = True
                 left = [request for queue in self._waiting.values() for request in queue]
                 self._waiting.clear()
             for request in [*(job.request for job in self._jobs), *left]:
-                request.fail(error)
+                request.fail(ended)
             self._jobs.clear()
             self._free_retired()
             self.context.free()
@@ -305,6 +324,7 @@ class Scheduler:
             if len(jobs) > 1:
                 # Whose fault it is shows when each is evaluated alone.
                 for job in jobs:
+                    job.slot.context.truncate(job.slot.sequence, job.slot.position)
                     self._evaluate([job])
                 return
             self._jobs.remove(jobs[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 import threading
 import time
@@ -331,3 +332,31 @@ def test_a_scripted_model_ends_each_text_at_its_own_time(
         texts = [engine.complete("x", sampling=Sampling(max_tokens=n)).start() for n in range(1, 9)]
         assert [text.run() for text in texts] == ["spiral "[: min(n, 7)] for n in range(1, 9)]
         assert held(engine).tokens > 0
+
+
+def test_what_ends_the_work_is_told_to_all(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that dies in silence leaves everybody waiting."""
+    from astrollava.engine.scheduler import Scheduler
+
+    with load() as engine:
+        begun = start(engine, PROMPTS, Sampling(max_tokens=400))
+        monkeypatch.setattr(Scheduler, "_admit", lambda self: 1 / 0)
+        with pytest.raises(GenerationError, match="division by zero"):
+            begun[-1].run()
+        with pytest.raises(GenerationError, match="the engine failed"):
+            engine.logits("abc")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_process_is_told_so(load: Load) -> None:
+    """The thread that works is not forked along: the child would wait for ever."""
+    with load() as engine:
+        assert engine.complete("abc", sampling=SHORT).run()
+        child = os.fork()
+        if not child:
+            try:
+                engine.complete("abc", sampling=SHORT).run()
+            except ClosedError as error:
+                os._exit(7 if "forked" in str(error) else 8)
+            os._exit(9)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
