@@ -28,7 +28,7 @@ from astrollava._session import (
 from astrollava.errors import ContextTooLong, ExtractionFailed, InvalidRequest
 from astrollava.grounding import find_claims
 from astrollava.prompts import Prompt
-from astrollava.results import Extraction
+from astrollava.results import Extraction, Flag
 
 if TYPE_CHECKING:
     from astrollava.engine import Sampling
@@ -38,6 +38,8 @@ __all__ = ["Form", "extract"]
 
 #: Characters of a text that was cut off which its error shows; it has all of it.
 _SHOWN = 200
+
+_PUNCTUATION = str.maketrans('"_{}[]', " " * 6)
 
 _FIRST = "Look at the image and answer with a JSON object of these properties:"
 
@@ -118,15 +120,22 @@ def extract(
     value = _built(form, text)
     record = session.provenance(seen, form.asked, sampling, filling.generation)
     record = replace(record, prompt={**record.prompt, "schema": form.schema})
-    flags = find_claims(text, has_wcs=seen.has_wcs, supplied_names=supplied(seen, form.asked.text))
     return Extraction(
         provenance=record,
         thumbnail=seen.thumbnail,
         value=value,
         text=text,
         probabilities=filling.shares,
-        flags=flags,
+        flags=_flags(text, seen, form.asked),
     )
+
+
+def _flags(text: str, seen: Seen, asked: Prompt) -> tuple[Flag, ...]:
+    """Find what a picture cannot show, also where the name of a property says what a number is."""
+    # As words, each at its place: "redshift":0.03 becomes redshift: 0.03.
+    words = text.translate(_PUNCTUATION).replace(" :", ": ")
+    found = find_claims(words, has_wcs=seen.has_wcs, supplied_names=supplied(seen, asked.text))
+    return tuple(replace(flag, text=text[flag.start : flag.end]) for flag in found)
 
 
 class _Filling:

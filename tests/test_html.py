@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html.parser
+import json
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 import sample_results
 from astrollava._html import page, result_card
-from astrollava.results import Classification, Description, Flag
+from astrollava.results import Classification, Description, Extraction, Flag
 
 _VOID = {"meta", "img"}
 
@@ -100,6 +101,14 @@ def _results(said: str) -> list[Any]:
             abstained=True,
             threshold=0.6,
         ),
+        Extraction(
+            provenance=sample_results.provenance(
+                prompt={"id": said, "version": said, "text": said, "schema": {said: [said]}}
+            ),
+            text=json.dumps({"name": said, "x": [said]}),
+            probabilities={said: {said: 0.5, "other": 0.5}},
+            flags=(),
+        ),
     ]
 
 
@@ -179,6 +188,16 @@ def test_a_classification_has_a_bar_for_each_label() -> None:
     assert "not sure" not in markup
     unsure = sample_results.classification(abstained=True, threshold=0.8)
     assert "spiral is under the threshold of 80%" in result_card(unsure)
+
+
+def test_an_object_is_shown_a_property_a_line_with_what_else_it_may_be() -> None:
+    markup = result_card(sample_results.extraction())
+    lines = re.findall(r"<div>([^<]*)</div>", markup)
+    assert lines[0] == "{"
+    assert lines[1] == "  &#34;bar&#34;: true,"
+    assert re.findall(r"<dd dir=\"auto\">([^<]*)</dd>", markup) == [
+        "true 75%, false 25%", "two 90%, one 10%",
+    ]  # fmt: skip
 
 
 def test_bare_results_still_have_a_card() -> None:

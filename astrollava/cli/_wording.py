@@ -38,6 +38,8 @@ _PHRASES: Final = {
     "Leave mmproj away": "Leave --mmproj away",
     "or a list of labels": "or --labels A,B,C",
     "Pass your own labels as a list": "Give your own labels with --labels A,B,C",
+    "max_tokens was reached": "--max-tokens was reached",
+    "with max_tokens or n_ctx": "with --max-tokens, or a larger n_ctx from Python",
     # What there is no option for.
     "raise max_pixels": "raise max_pixels from Python",
     "a larger n_ctx": "a larger n_ctx from Python",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from astrollava.schema.nodes import (
     Array,
@@ -16,8 +17,9 @@ from astrollava.schema.nodes import (
 
 __all__ = ["outline"]
 
-#: Levels and values that are told; the grammar knows the rest.
+#: Levels, lines and values that are told; the grammar knows the rest.
 _DEEPEST = 4
+_MOST_LINES = 200
 _MOST_VALUES = 40
 
 
@@ -32,9 +34,8 @@ def outline(compiled: Compiled) -> str:
     >>> print(outline(compile_schema(schema)))
     - arms: an integer from 0. How many arms?
     """
-    node = compiled.root
-    within = list(_lines(compiled, node, 0))
-    return "\n".join(within) if within else f"- {_kind(compiled, node)}"
+    lines = list(islice(_lines(compiled, compiled.root, 0), _MOST_LINES))
+    return "\n".join(lines) or f"- {_kind(compiled, compiled.root)}"
 
 
 def _lines(compiled: Compiled, node: Node, level: int) -> Iterator[str]:

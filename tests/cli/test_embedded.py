@@ -86,7 +86,9 @@ def test_the_doctor_speaks_to_people() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["describe", "ask", "chat", "classify", "demo", "doctor"])
+@pytest.mark.parametrize(
+    "name", ["describe", "ask", "chat", "classify", "extract", "demo", "doctor"]
+)
 def test_every_command_has_help(name: str) -> None:
     done = run(name, "--help")
     assert done.returncode == 0
