@@ -235,7 +235,7 @@ def test_a_page_names_itself_and_counts_its_results() -> None:
     assert one.startswith("<!DOCTYPE html>")
     assert '<meta charset="utf-8">' in one
     assert "<title>decals_a.fits · astrollava</title>" in one
-    assert "<title>3 results · astrollava</title>" in many
+    assert "<title>4 results · astrollava</title>" in many
     assert many.count("<style>") == 1
     assert "0 results" in page([])
 

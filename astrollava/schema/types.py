@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import dataclasses
 import enum
+import inspect
 import types
 import typing
 from collections.abc import Mapping
@@ -145,12 +147,21 @@ def _is_required(kind: Any, name: str, hint: Any) -> bool:
 
 
 def _hints(kind: Any) -> dict[str, Any]:
+    own = {kind.__name__: kind}
     try:
-        return typing.get_type_hints(kind, localns={kind.__name__: kind}, include_extras=True)
+        return typing.get_type_hints(kind, localns=own, include_extras=True)
     except NameError as error:
+        # A class made in a function, or by exec: its names are where it was made, which is mostly
+        # where it is used.
+        frame = inspect.currentframe()
+        while frame is not None:
+            names = {**frame.f_globals, **frame.f_locals, **own}
+            with contextlib.suppress(NameError):
+                return typing.get_type_hints(kind, localns=names, include_extras=True)
+            frame = frame.f_back
         raise InvalidSchema(
             f"a type in {kind.__name__} cannot be found ({error})",
-            hint="Define it at the top of a module, not in a function",
+            hint="Define it at the top of a module",
         ) from error
 
 

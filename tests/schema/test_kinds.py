@@ -163,6 +163,21 @@ class Checked:
             raise ValueError("low is above high")
 
 
+def test_classes_made_in_a_function_are_found() -> None:
+    """In a notebook's function they are, and their annotations are strings."""
+
+    @dataclass
+    class Inner:
+        size: int
+
+    @dataclass
+    class Outer:
+        parts: list[Inner]
+
+    assert build(Outer, {"parts": [{"size": 3}]}) == Outer([Inner(3)])
+    assert schema_of(Outer)["$defs"]["Inner"]["required"] == ["size"]
+
+
 def test_what_a_type_refuses_is_told_with_its_reason() -> None:
     with pytest.raises(InvalidRequest, match=r"Checked refuses .*low is above high"):
         build(Checked, {"low": 2, "high": 1})
