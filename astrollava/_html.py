@@ -179,7 +179,7 @@ def _bars(probabilities: Mapping[str, float]) -> list[_Bar]:
 
 def _lines(text: str) -> Iterator[str]:
     """Write an object so that it can be read: a property a line."""
-    yield from json.dumps(json.loads(text), indent=2, ensure_ascii=False).splitlines()
+    yield from json.dumps(json.loads(text), indent=2, ensure_ascii=False).split("\n")
 
 
 def _chances(probabilities: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
