@@ -94,7 +94,8 @@ def extract(
 def _read(path: str, source: str) -> dict[str, Any]:
     """Return the schema in a file."""
     file = Path(os.path.expanduser(path))
-    if not file.is_file():
+    # Not only files: a shell may hand over a pipe, as <(jq ...) does.
+    if not file.exists():
         if Path(os.path.expanduser(source)).suffix == ".json":
             raise ImageNotFound(
                 f"there is no file {path!r}, and {source!r} looks like a schema",
@@ -102,10 +103,11 @@ def _read(path: str, source: str) -> dict[str, Any]:
             )
         raise InvalidSchema(f"there is no file {path!r}", expected="a file with a JSON schema")
     try:
-        size = file.stat().st_size
-        if size > _LARGEST:
-            raise InvalidSchema(f"{path} has {size} bytes", expected=f"at most {_LARGEST}")
-        found = json.loads(file.read_bytes())
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise InvalidSchema(f"{path} is too large", expected=f"at most {_LARGEST} bytes")
+        found = json.loads(content)
     except OSError as error:
         raise InvalidSchema(f"{path} cannot be read ({error.strerror})") from error
     except InvalidRequest:

@@ -75,6 +75,7 @@ def test_a_text_that_was_cut_off_is_told_and_kept(
         (b"{", "is no JSON"),
         (b"\xff\xfe\x00", "is no JSON"),
         (b"[]", "holds a list"),
+        (b" " * 5_000_000, "is too large"),
         (b"[" * 100_000, "is no JSON"),
         (b'{"type": "string", "format": "date"}', "'format'"),
         (b'{"type": "\x1b[31mred"}', "is no JSON"),
@@ -96,5 +97,6 @@ def test_a_schema_that_is_not_there_is_told(run: Run, picture: Path, schema: Pat
     done = run("extract", picture, "none.json")
     assert done.returncode == 2
     assert "there is no file 'none.json'" in done.stderr
+    assert "cannot be read" in run("extract", picture, picture.parent).stderr
     swapped = run("extract", schema, "cutout.fits")
     assert "the image first and the schema after it" in swapped.stderr
