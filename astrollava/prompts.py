@@ -138,7 +138,16 @@ def _digest(text: str) -> str:
 
 
 def chosen(prompt: str | Prompt | None) -> Prompt:
-    """Return the prompt meant: itself, one of these words, or `DESCRIBE` for None.
+    """Return the prompt meant.
+
+    Parameters
+    ----------
+    prompt : str, Prompt or None
+        Words of the user's own, a prompt, or None for `DESCRIBE`.
+
+    Returns
+    -------
+    Prompt
 
     Raises
     ------

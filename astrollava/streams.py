@@ -66,7 +66,13 @@ class TextStream(Generic[Result]):
         raise StopIteration
 
     def then(self, call: Callable[[Result], None]) -> None:
-        """Call this with the result as soon as the text is read to its end."""
+        """Ask to be told the result as soon as the text is read to its end.
+
+        Parameters
+        ----------
+        call : callable
+            Called with the result, in the thread that reads.
+        """
         self._then.append(call)
 
     def start(self) -> Self:

@@ -27,7 +27,8 @@ ARROWS: dict[str, set[str]] = {
     "images": {"errors"},
     "engine": {"_cache", "errors"},
     "models": {"_cache", "errors"},
-    "streams": {"errors", "results"},
+    "streams": {"engine", "errors", "results"},
+    "_flight": {"errors"},
     # What llama.cpp is measured to do, and the files that need it otherwise.
     "faithful": {"engine", "errors", "models"},
     "parity": {"engine", "errors", "faithful", "images", "models"},
@@ -37,8 +38,12 @@ ARROWS: dict[str, set[str]] = {
         "streams", "vocabularies",
     },
     "extraction": {"_session", "engine", "errors", "grounding", "prompts", "results", "schema"},
+    "conversation": {"_session", "engine", "prompts", "results", "streams"},
+    "_many": {
+        "_flight", "_session", "errors", "prompts", "results", "streams", "vocabularies",
+    },
     "describer": {
-        "_session", "engine", "errors", "extraction", "faithful", "models", "prompts", "results",
+        "_cache", "_many", "_session", "_versions", "conversation", "engine", "errors", "extraction", "faithful", "models", "prompts", "results",
         "selfcheck", "streams", "vocabularies",
     },
     "selfcheck": {"describer", "images", "results"},
@@ -48,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
     "quantize": {"engine", "errors", "models"},
     "bundle": {"_cache", "describer", "errors", "models"},
     "cli": {
-        "_html", "bundle", "convert", "describer", "doctor", "errors", "faithful", "images",
+        "_html", "bundle", "conversation", "convert", "describer", "doctor", "errors", "faithful", "images",
         "models", "parity", "quantize", "results", "sheet", "vocabularies",
     },
     "__main__": {"cli"},

@@ -22,6 +22,7 @@ __all__ = [
     "SUPPORTED",
     "Bindings",
     "RuntimeInfo",
+    "available_memory",
     "check_version",
     "has_amx",
     "info",
