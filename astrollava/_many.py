@@ -90,6 +90,7 @@ class Many:
         *,
         question: str | None = None,
         threshold: float | None = None,
+        correct_prior: bool | None = None,
         on_error: Literal["raise", "return"] = "raise",
         progress: bool = True,
         **options: Any,
@@ -100,7 +101,7 @@ class Many:
         ----------
         sources, on_error, progress
             As for `describe_many`.
-        vocabulary, question, threshold, **options
+        vocabulary, question, threshold, correct_prior, **options
             As for `Describer.classify`.
 
         Returns
@@ -113,11 +114,24 @@ class Many:
         making, sampling = session.options(
             options,
             accepted=(*READING, *RENDERING),
-            named=("vocabulary", "question", "threshold", "on_error", "progress"),
+            named=(
+                "vocabulary",
+                "question",
+                "threshold",
+                "correct_prior",
+                "on_error",
+                "progress",
+            ),
         )
 
         def label(source: Any) -> Classification:
-            return session.classify(session.look(source, making), labels, threshold, sampling)
+            return session.classify(
+                session.look(source, making),
+                labels,
+                sampling,
+                threshold=threshold,
+                correct_prior=correct_prior,
+            )
 
         return in_flight(
             _several(sources),
@@ -188,6 +202,7 @@ class Many:
         *,
         question: str | None = None,
         threshold: float | None = None,
+        correct_prior: bool | None = None,
         **options: Any,
     ) -> Classification:
         """Label an image without holding up the event loop; as `Describer.classify`."""
@@ -196,10 +211,17 @@ class Many:
         making, sampling = session.options(
             options,
             accepted=(*READING, *RENDERING),
-            named=("vocabulary", "question", "threshold"),
+            named=("vocabulary", "question", "threshold", "correct_prior"),
         )
         seen = await asyncio.to_thread(session.look, source, making)
-        return await asyncio.to_thread(session.classify, seen, labels, threshold, sampling)
+        return await asyncio.to_thread(
+            session.classify,
+            seen,
+            labels,
+            sampling,
+            threshold=threshold,
+            correct_prior=correct_prior,
+        )
 
 
 def _several(sources: Iterable[Any]) -> Iterable[Any]:

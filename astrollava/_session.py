@@ -206,7 +206,13 @@ class Session:
         return self.speak(seen, messages, asked, sampling, finish, client=client)
 
     def classify(
-        self, seen: Seen, labels: Vocabulary, threshold: float | None, sampling: Sampling
+        self,
+        seen: Seen,
+        labels: Vocabulary,
+        sampling: Sampling,
+        *,
+        threshold: float | None = None,
+        correct_prior: bool | None = None,
     ) -> Classification:
         """Give probabilities over labels; abstain under the threshold, by default the model's."""
         calibrated = self.is_calibrated(labels)
@@ -214,10 +220,19 @@ class Session:
         limit = own if threshold is None else threshold
         if not 0.0 <= limit <= 1.0:
             raise InvalidRequest(f"threshold is {threshold}", expected="a number from 0 to 1")
-        shares = self.label_shares(seen, labels)
+        if correct_prior is None:
+            # A model of ours says of a blank picture that it is empty: its answers to anything else
+            # there are worth nothing.
+            correct_prior = self.facts.label_temperature is None
+        corrected = correct_prior and not calibrated
+        shares = self.label_shares(seen, labels, correct_prior=corrected)
         present = self.label_presence(seen, labels)
         asked = prompts.scoring(labels.name, labels.question, labels.answers)
-        generation = {"finish_reason": "scored", "labels": len(shares)}
+        generation = {
+            "finish_reason": "scored",
+            "labels": len(shares),
+            "prior_corrected": corrected,
+        }
         return Classification(
             provenance=self.provenance(seen, asked, sampling, generation),
             thumbnail=seen.thumbnail,
@@ -259,18 +274,21 @@ class Session:
         """Whether the model's file holds constants fitted for these labels and this question."""
         return self.facts.label_temperature is not None and labels == GALAXY10
 
-    def label_shares(self, seen: Seen, labels: Vocabulary) -> dict[str, float]:
+    def label_shares(
+        self, seen: Seen, labels: Vocabulary, *, correct_prior: bool
+    ) -> dict[str, float]:
         """Return the probability of each label; they add up to one."""
         scores = self._scores(seen.embedding, labels)
         if self.is_calibrated(labels):
             shares = softmax(scores, self.facts.label_temperature or 1.0)
         else:
-            # How likely the words are whatever is shown would drown the picture: what a blank one
-            # gives is taken off (Zhao et al. 2021, arXiv:2102.09690), and length evened out.
-            blank = self._scores_of_nothing(labels)
+            if correct_prior:
+                # How likely the words are whatever is shown would drown the picture (Zhao et al.
+                # 2021, arXiv:2102.09690).
+                blank = self._scores_of_nothing(labels)
+                scores = [score - nothing for score, nothing in zip(scores, blank, strict=True)]
             lengths = [max(len(labels.answers[label].split()), 1) for label in labels.labels]
-            gains = [(s - b) / n for s, b, n in zip(scores, blank, lengths, strict=True)]
-            shares = softmax(gains, 1.0)
+            shares = softmax([s / n for s, n in zip(scores, lengths, strict=True)], 1.0)
         return dict(zip(labels.labels, shares, strict=True))
 
     def label_presence(self, seen: Seen, labels: Vocabulary) -> float | None:

@@ -244,6 +244,7 @@ class Describer(Many):
         *,
         question: str | None = None,
         threshold: float | None = None,
+        correct_prior: bool | None = None,
         **options: Any,
     ) -> Classification:
         """Give probabilities over a set of labels.
@@ -254,9 +255,10 @@ class Describer(Many):
         fitted on held-out votes.
 
         For any other model, labels or question the numbers rank the labels and nothing more
-        (``calibrated`` is False): each answer's log-probability has that for a blank picture taken
-        off (Zhao et al. 2021, arXiv:2102.09690) and is divided by its number of words. The embedded
-        model was taught a few dozen words; labels outside them mean nothing to it.
+        (``calibrated`` is False): each answer's log-probability is divided by its number of words,
+        after that for a blank picture was taken off (`correct_prior`; Zhao et al. 2021,
+        arXiv:2102.09690). The embedded model was taught a few dozen words; labels outside them mean
+        nothing to it.
 
         A calibrated model is also asked whether there is a galaxy at all; where it sees none, it
         abstains, however sure it is of the label a galaxy would have (``present``).
@@ -272,6 +274,9 @@ class Describer(Many):
         threshold : float, optional
             Abstain where the best label is less probable than this, in [0, 1]; by default the
             model's own, where it was calibrated, and 0 elsewhere.
+        correct_prior : bool, optional
+            Whether each answer's log-probability has that for a blank picture taken off, where the
+            labels are not calibrated; by default for models that are not ours.
         **options
             Reading and rendering, as for `describe`.
 
@@ -283,10 +288,12 @@ class Describer(Many):
         making, sampling = self._session.options(
             options,
             accepted=(*READING, *RENDERING),
-            named=("vocabulary", "question", "threshold"),
+            named=("vocabulary", "question", "threshold", "correct_prior"),
         )
         seen = self._session.look(source, making)
-        return self._session.classify(seen, labels, threshold, sampling)
+        return self._session.classify(
+            seen, labels, sampling, threshold=threshold, correct_prior=correct_prior
+        )
 
     def extract(
         self,

@@ -261,3 +261,20 @@ def test_the_example_among_others_is_the_example(describer: Describer) -> None:
     alone = describer.describe(example()).text
     got = list(describer.describe_many([*others, example(), *others], progress=False))
     assert got[9].text == alone  # type: ignore[union-attr]
+
+
+def test_what_a_blank_picture_scores_is_taken_off_where_asked_for(describer: Describer) -> None:
+    """The embedded model finds a blank picture empty: its answers there say nothing (measured)."""
+    labels = ["a star", "a galaxy"]
+    plain = describer.classify(sky(1), labels)
+    corrected = describer.classify(sky(1), labels, correct_prior=True)
+    assert plain.probabilities != corrected.probabilities
+    without = describer.classify(sky(1), labels, correct_prior=False)
+    assert without.probabilities == plain.probabilities
+    assert plain.provenance.generation["prior_corrected"] is False
+    assert corrected.provenance.generation["prior_corrected"] is True
+    blank = describer.classify(np.zeros((64, 64, 3), np.uint8), labels, correct_prior=True)
+    assert blank.probabilities == pytest.approx(dict.fromkeys(labels, 0.5))
+    # Calibrated labels need no correction.
+    galaxy10 = describer.classify(sky(1), correct_prior=True)
+    assert galaxy10.probabilities == describer.classify(sky(1)).probabilities
