@@ -150,6 +150,17 @@ class Entry:
         """Bytes to download, as far as they are known."""
         return sum(f.bytes or f.about or 0 for f in self.files.values())
 
+    @property
+    def next_step(self) -> str:
+        """The commands that bring it here."""
+        if self.repo is not None or self.checkpoint is None:
+            return f"astrollava models pull {self.name}"
+        folder = self.checkpoint.rsplit("/", 1)[-1]
+        return (
+            f"hf download {self.checkpoint} --local-dir {folder}, then: astrollava models convert "
+            f"{folder} -o {self.name} --quantize q4_k_m"
+        )
+
     def _wrong(self, what: str, expected: str) -> InvalidRequest:
         return InvalidRequest(f"the catalogue entry {self.name!r} has {what}", expected=expected)
 

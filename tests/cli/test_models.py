@@ -62,6 +62,7 @@ def test_from_the_list_to_a_description_and_away(run: Run, hub: Hub, picture: Pa
     shown = run("models", "show", "galaxy")
     assert shown.returncode == 0
     assert "Next: astrollava models pull galaxy" in shown.stdout
+    assert "images\ttokens per image: 4; made square by the rule pad" in shown.stdout
     assert hub.requests == [], "listing and showing ask no network"
     pulled = run("models", "pull", "galaxy")
     assert pulled.returncode == 0
@@ -79,6 +80,14 @@ def test_from_the_list_to_a_description_and_away(run: Run, hub: Hub, picture: Pa
     gone = run("models", "verify", "galaxy")
     assert (gone.returncode, gone.stdout) == (3, "")
     assert "astrollava models pull galaxy" in gone.stderr
+
+
+def test_show_says_of_a_checkpoint_how_it_becomes_a_model(run: Run, hub: Hub) -> None:
+    """There is nothing to pull: the command named would fail."""
+    shown = run("models", "show", "astrollava-7b")
+    assert shown.returncode == 0
+    assert "models pull" not in shown.stdout
+    assert "models convert AstroLLaVA_v3 -o astrollava-7b" in shown.stdout
 
 
 def test_show_tells_what_is_inside(run: Run, hub: Hub, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def show(name: Name, mmproj: Mmproj = None, as_json: Json = False) -> None:
     _draw(lines)
     if facts is None:
         assert entry is not None
-        _draw([("", f"Not on this machine. Next: astrollava models pull {entry.name}")])
+        _draw([("", f"Not on this machine. Next: {entry.next_step}")])
 
 
 def _facts(name: str, mmproj: Path | None, entry: Entry | None) -> dict[str, Any] | None:
@@ -65,6 +65,8 @@ def _listed(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "lacking", entry.unsupported
     yield "from", entry.repo or entry.checkpoint or "the package"
     yield "licence", entry.licence
+    tokens = entry.image_tokens or "as many as the picture needs"
+    yield "images", f"tokens per image: {tokens}; made square by the rule {entry.render_rule}"
     for role, file in entry.files.items():
         yield f"{role} file", f"{file.file}, {size_words(file.bytes or file.about)}"
         yield "", f"sha256 {file.sha256 or 'as the hub gives it'}"
