@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
@@ -11,7 +12,7 @@ from typing import BinaryIO, Final
 
 from astrollava.errors import InvalidModelFile, ModelNotFound
 
-__all__ = ["Cursor", "open_model"]
+__all__ = ["Cursor", "open_model", "read_ahead"]
 
 _WINDOW: Final = 1 << 20
 _U32: Final = struct.Struct("<I")
@@ -159,3 +160,13 @@ class Cursor:
             raise self.fail(f"cannot be read: {error}") from None
         if len(self._window) < need:
             raise self.fail("became shorter while it was read")
+
+
+def read_ahead(file: BinaryIO, start: int, size: int) -> None:
+    """Let the system begin to read a part of a file that is wanted next.
+
+    It reads ahead by itself, a hundred kilobytes at a time: too little for a fast disk.
+    """
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)

@@ -25,7 +25,7 @@ from astrollava.errors import (
 )
 
 from . import _bundled, _hub, catalog
-from ._bytes import open_model
+from ._bytes import open_model, read_ahead
 from ._hf_names import PREFIX, HubName, choose_pair, parse
 from ._hub_cache import RepositoryCache
 from ._progress import Progress, reporting
@@ -137,11 +137,14 @@ def _hash(path: Path, progress: Progress | None) -> str:
 def _pieces(file: BinaryIO) -> Iterator[memoryview]:
     """Read a file while the piece before is being hashed: neither disk nor core waits."""
     buffers = [memoryview(bytearray(_CHUNK)) for _ in range(2)]
+    read_ahead(file, 0, 4 * _CHUNK)
     with ThreadPoolExecutor(1) as reader:
-        turn = 0
+        turn = done = 0
         coming = reader.submit(file.readinto, buffers[turn])  # type: ignore[attr-defined]
         while count := coming.result():
             piece = buffers[turn][:count]
+            done += count
+            read_ahead(file, done + 2 * _CHUNK, 2 * _CHUNK)
             turn = 1 - turn
             coming = reader.submit(file.readinto, buffers[turn])  # type: ignore[attr-defined]
             yield piece
@@ -238,11 +241,9 @@ def _of_catalogue(name: str) -> _Remote:
 def _no_pair(entry: catalog.Entry) -> ModelNotFound:
     if entry.checkpoint is None:
         return ModelNotFound(f"{entry.name} is not on the hub", hint="It comes with astrollava")
-    folder = entry.checkpoint.rsplit("/", 1)[-1]
     return ModelNotFound(
         f"there is no GGUF pair of {entry.name}: it is made from the checkpoint {entry.checkpoint}",
-        hint=f"hf download {entry.checkpoint} --local-dir {folder}, then: astrollava models "
-        f"convert {folder} -o {entry.name} --quantize q4_k_m",
+        hint=entry.next_step,
     )
 
 

@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_convert.py [--layers 4] [--dtype F16] [--quantize f16] [--runs 3]
 
 Generates a LLaVA of the 7B model's widths with a few layers and random weights, and takes turns:
-read it, copy it, convert it, each from a disk cache without it, each to the end of an fsync. Writes
-one JSON object with the rates in MB of the checkpoint per second. Needs an idle machine: a
-conversion takes a quarter more of the processor than a copy, and hashes the checkpoint beside it.
+read it (cat), copy it (dd), verify it, convert it, write as many bytes as the pair has, each from a
+disk cache without it, each to the end of an fsync. Writes one JSON object with the rates in MB of
+the checkpoint per second. Needs an idle machine: a conversion hashes the checkpoint beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import resource
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,8 +26,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from astrollava.models import ModelFiles
 from astrollava.models.checkpoint import open_checkpoint
 from astrollava.models.convert import convert
+from astrollava.models.store import verify
 from plain_checkpoint import PlainLlava
 
 _PIECE = 16 << 20
@@ -63,18 +66,27 @@ def forget(path: Path) -> None:
 
 
 def read(source: Path) -> None:
-    buffer = memoryview(bytearray(_PIECE))
-    with source.open("rb", buffering=0) as file:
-        while file.readinto(buffer):
-            pass
+    with Path(os.devnull).open("wb") as nowhere:
+        subprocess.run(["cat", source], stdout=nowhere, check=True)
 
 
 def copy(source: Path, target: Path) -> None:
-    buffer = memoryview(bytearray(_PIECE))
-    with source.open("rb", buffering=0) as old, target.open("wb", buffering=0) as new:
-        while count := old.readinto(buffer):
-            new.write(buffer[:count])
-        os.fsync(new.fileno())
+    command = ["dd", f"if={source}", f"of={target}", f"bs={_PIECE}", "conv=fsync", "status=none"]
+    subprocess.run(command, check=True)
+
+
+def write(target: Path, size: int) -> None:
+    piece = np.random.default_rng(0).bytes(_PIECE)
+    with target.open("wb", buffering=0) as file:
+        for at in range(0, size, _PIECE):
+            file.write(piece[: size - at])
+        os.fsync(file.fileno())
+
+
+def hashed(source: Path) -> None:
+    """Hash it as `astrollava models verify` does."""
+    for _ in verify(ModelFiles("this", source, Path(os.devnull))):
+        return
 
 
 def main() -> None:
@@ -85,27 +97,36 @@ def main() -> None:
     asked.add_argument("--runs", type=int, default=3)
     asked.add_argument("--folder", type=Path, help="on the disk to measure")
     options = asked.parse_args()
-    seconds: dict[str, list[float]] = {"read": [], "copy": [], "convert": [], "convert_cpu": []}
+    seconds: dict[str, list[float]] = {
+        what: [] for what in ("read", "write", "copy", "verify", "convert", "convert_cpu")
+    }
+    written = 0
     with tempfile.TemporaryDirectory(dir=options.folder) as room:
         folder = Path(room)
         weights = generate(folder / "llava", options.layers, options.dtype)
         size = weights.stat().st_size
         for _ in range(options.runs):
-            forget(weights)
-            start = time.perf_counter()
-            read(weights)
-            seconds["read"].append(time.perf_counter() - start)
-            forget(weights)
-            start = time.perf_counter()
-            copy(weights, folder / "copy")
-            seconds["copy"].append(time.perf_counter() - start)
+            for what, step in (
+                ("read", lambda: read(weights)),
+                ("copy", lambda: copy(weights, folder / "copy")),
+                ("verify", lambda: hashed(weights)),
+            ):
+                forget(weights)
+                start = time.perf_counter()
+                step()
+                seconds[what].append(time.perf_counter() - start)
             (folder / "copy").unlink()
             forget(weights)
             start, cpu = time.perf_counter(), time.process_time()
             convert(open_checkpoint(folder / "llava"), folder / "out", quantize=options.quantize)
             seconds["convert"].append(time.perf_counter() - start)
             seconds["convert_cpu"].append(time.process_time() - cpu)
+            written = sum(path.stat().st_size for path in (folder / "out").iterdir())
             shutil.rmtree(folder / "out")
+            start = time.perf_counter()
+            write(folder / "out", written)
+            seconds["write"].append(time.perf_counter() - start)
+            (folder / "out").unlink()
     rates = {what: size / 1e6 / statistics.median(taken) for what, taken in seconds.items()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found = {
@@ -115,6 +136,10 @@ def main() -> None:
         "mb_per_s": {what: round(rate) for what, rate in rates.items()},
         "convert_of_copy": round(rates["convert"] / rates["copy"], 2),
         "convert_of_read": round(rates["convert"] / rates["read"], 2),
+        "convert_of_write": round(rates["convert"] / rates["write"], 2),
+        # Reading and writing one after the other, which is what a disk does with both.
+        "convert_of_both": round(rates["convert"] * (1 / rates["read"] + 1 / rates["write"]), 2),
+        "verify_of_read": round(rates["verify"] / rates["read"], 2),
         "peak_mb": round(peak),
         "load": os.getloadavg()[0],
     }
