@@ -54,7 +54,7 @@ def unreachable(error: Exception, what: str, endpoint: str) -> DownloadFailed | 
     return DownloadFailed(
         f"{what} cannot be downloaded: {host} cannot be reached, so there is no network here, or a"
         f" firewall or proxy is in the way ({said})",
-        hint=WITHOUT_NETWORK,
+        hint=f"{WITHOUT_NETWORK}. What came before is kept: the same command goes on from there",
     )
 
 

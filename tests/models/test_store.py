@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import multiprocessing
 import os
@@ -287,55 +286,6 @@ def test_a_hub_in_trouble_is_named(hub: Hub, status: int) -> None:
     hub.statuses = [status] * 20
     with pytest.raises(DownloadFailed, match=str(status)):
         resolve(NAME)
-
-
-@pytest.mark.parametrize(
-    ("address", "host"),
-    [("http://127.0.0.1:9", "127.0.0.1:9"), ("https://hub.invalid", "hub.invalid")],
-    ids=["refused", "no such host"],
-)
-@pytest.mark.parametrize("name", ["galaxy", NAME])
-def test_without_a_network_the_ways_without_are_named(
-    name: str, address: str, host: str, entry: Entry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """ "ConnectError: [Errno -2]" tells nobody on a compute node what to do."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(
-        constants,
-        "HUGGINGFACE_CO_URL_TEMPLATE",
-        address + "/{repo_id}/resolve/{revision}/{filename}",
-    )
-    with pytest.raises(DownloadFailed, match="there is no network here") as caught:
-        resolve(name)
-    assert host in caught.value.problem
-    for way in ("bundle create", "bundle use", "HF_HUB_OFFLINE=1", "path of its .gguf"):
-        assert way in caught.value.hint
-
-
-def test_a_network_that_goes_away_on_the_way(
-    big: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The files answer from a host that nobody is at, after the hub itself did."""
-    from astrollava.models import _hub
-
-    promise = _hub.ask("space/galaxy-GGUF", RemoteFile(TEXT))
-    gone = dataclasses.replace(promise, url="http://127.0.0.1:9/gone")
-    with pytest.raises(DownloadFailed, match="there is no network here"):
-        _hub.fetch(gone, lambda step, done, total: None)
-
-
-def test_a_certificate_that_is_not_trusted_is_no_lack_of_network(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url.replace("http:", "https:"))
-    with pytest.raises(DownloadFailed, match="not trusted") as caught:
-        resolve(NAME)
-    assert "no network here" not in caught.value.problem
-    assert "SSL_CERT_FILE" in caught.value.hint
 
 
 def test_a_full_disk_is_noticed_before(
