@@ -417,4 +417,4 @@ def test_the_example_says_that_it_is_simulated() -> None:
     assert "SIMULATED" in str(header["COMMENT"])
     image = read(example())
     assert image.bands == ("g", "r", "z")
-    assert image.pixel_scale == pytest.approx(0.524)
+    assert image.pixel_scale == pytest.approx(0.45)
