@@ -14,10 +14,11 @@ __all__ = ["OnError", "check_on_error", "in_flight"]
 
 OnError = Literal["raise", "return"]
 
+Taken = TypeVar("Taken")
 Begun = TypeVar("Begun")
 Result = TypeVar("Result")
 
-#: Threads that read, render and encode: one may wait for the disk, or encode, while another works.
+#: Threads that encode pictures and set them to work; one may wait while the other works.
 _PREPARING = 2
 
 
@@ -30,7 +31,8 @@ def check_on_error(given: str) -> OnError:
 
 def in_flight(
     sources: Iterable[Any],
-    begin: Callable[[Any], Begun],
+    take: Callable[[Any], Taken],
+    begin: Callable[[Taken], Begun],
     finish: Callable[[Begun], Result],
     drop: Callable[[Begun], None],
     *,
@@ -44,9 +46,13 @@ def in_flight(
     Parameters
     ----------
     sources : iterable
-        Taken one by one in the thread that takes the results, never further ahead than `window`.
+        Taken one by one in the thread that takes the results, never further ahead than `window`. An
+        error of its own is raised behind the results of all that came before it.
+    take : callable
+        Takes from a source all that is needed, before the next one is asked for: the same array may
+        come again with other pixels, a file may be closed.
     begin : callable
-        Prepares a source and sets it to work; called in other threads.
+        Sets what was taken to work; called in other threads.
     finish : callable
         Waits for the result.
     drop : callable
@@ -62,22 +68,23 @@ def in_flight(
     """
     ahead: deque[Future[Begun]] = deque()
     waiting = iter(sources)
-    more = True
+    ended: BaseException | None = None
     with ExitStack() as undo:
         bar = undo.enter_context(_bar(sources, what)) if progress else None
         pool = ThreadPoolExecutor(_PREPARING, thread_name_prefix="astrollava-prepare")
         undo.callback(_give_up, ahead, drop)
         undo.callback(pool.shutdown, cancel_futures=True)
         while True:
-            while more and len(ahead) < window:
+            while ended is None and len(ahead) < window:
                 try:
                     source = next(waiting)
-                except StopIteration:
-                    more = False
+                except Exception as error:
+                    ended = error
                 else:
-                    ahead.append(pool.submit(begin, source))
+                    ahead.append(_taken(pool, take, begin, source))
+                    del source
             if not ahead:
-                return
+                break
             result: Result | Exception
             try:
                 # It stays in the queue while it is waited for: an interrupt must find it there.
@@ -90,6 +97,23 @@ def in_flight(
             if bar is not None:
                 bar.update()
             yield result
+    if ended is not None and not isinstance(ended, StopIteration):
+        raise ended
+
+
+def _taken(
+    pool: ThreadPoolExecutor,
+    take: Callable[[Any], Taken],
+    begin: Callable[[Taken], Begun],
+    source: Any,
+) -> Future[Begun]:
+    try:
+        taken = take(source)
+    except Exception as error:
+        failed: Future[Begun] = Future()
+        failed.set_exception(error)
+        return failed
+    return pool.submit(begin, taken)
 
 
 def _give_up(ahead: deque[Future[Any]], drop: Callable[[Any], None]) -> None:

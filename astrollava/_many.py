@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from astrollava import prompts, vocabularies
 from astrollava._flight import check_on_error, in_flight
-from astrollava._session import READING, RENDERING, Session
+from astrollava._session import READING, RENDERING, Picture, Session
 from astrollava.errors import InvalidRequest
 from astrollava.results import Answer, Classification, Description
 
@@ -40,8 +40,9 @@ class Many:
         Parameters
         ----------
         sources : iterable
-            Images as `describe` takes them. It is read as results are taken, never more than some
-            dozens ahead, so that it may go on for ever.
+            Images as `describe` takes them. It is asked for more as results are taken, never more
+            than some dozens ahead, so that it may go on for ever. Each is read before the next is
+            asked for: it may be an array that is used again, or a file that is closed then.
         prompt : str or Prompt, optional
             As for `describe`, for all of them.
         on_error : {"raise", "return"}
@@ -68,12 +69,13 @@ class Many:
         making, sampling = session.options(options, named=("prompt", "on_error", "progress"))
         client = object()
 
-        def begin(source: Any) -> TextStream[Description]:
-            seen = session.look(source, making)
+        def begin(picture: Picture) -> TextStream[Description]:
+            seen = session.encode(picture)
             return session.describe(seen, asked, sampling, client=client).start()
 
         return in_flight(
             _several(sources),
+            lambda source: session.render(source, making),
             begin,
             lambda spoken: spoken.result,
             lambda spoken: spoken.close(),
@@ -124,9 +126,9 @@ class Many:
             ),
         )
 
-        def label(source: Any) -> Classification:
+        def label(picture: Picture) -> Classification:
             return session.classify(
-                session.look(source, making),
+                session.encode(picture),
                 labels,
                 sampling,
                 threshold=threshold,
@@ -135,6 +137,7 @@ class Many:
 
         return in_flight(
             _several(sources),
+            lambda source: session.render(source, making),
             label,
             lambda labelled: labelled,
             lambda labelled: None,

@@ -32,6 +32,7 @@ __all__ = [
     "READING",
     "RENDERING",
     "SAMPLING",
+    "Picture",
     "Seen",
     "Session",
     "continued",
@@ -66,8 +67,8 @@ Finish = Callable[[str, tuple[Flag, ...], Provenance], Result]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """An image that was read, rendered and encoded: all that can be asked of it needs no more.
+class Picture:
+    """An image that was read and rendered.
 
     The pixels that were read are not kept: many images may be in flight.
 
@@ -81,15 +82,12 @@ class Seen:
         The header's names for the object and how it was observed.
     rendered : Rendered
         What the model sees.
-    embedding : ImageEmbedding
-        The same as the language model reads it.
     """
 
     source: Mapping[str, Any]
     has_wcs: bool
     names: tuple[str, ...]
     rendered: Rendered
-    embedding: ImageEmbedding
 
     @functools.cached_property
     def thumbnail(self) -> bytes:
@@ -97,6 +95,13 @@ class Seen:
         from astrollava.images.png import encode_png
 
         return encode_png(self.rendered.rgb)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen(Picture):
+    """A picture, also as the language model reads it: what is asked of it needs no more."""
+
+    embedding: ImageEmbedding
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +147,10 @@ class Session:
 
     def look(self, source: Any, options: Mapping[str, Any]) -> Seen:
         """Read, render and encode an image."""
+        return self.encode(self.render(source, options))
+
+    def render(self, source: Any, options: Mapping[str, Any]) -> Picture:
+        """Read and render an image; nothing of the source is kept."""
         from astrollava import images
 
         if self.engine.closed:
@@ -154,12 +163,21 @@ class Session:
             background=self.facts.render_background,
             **{k: v for k, v in options.items() if k in RENDERING},
         )
-        return Seen(
+        return Picture(
             source=image.describe_source(),
             has_wcs=image.wcs is not None,
             names=tuple(str(image.meta[key]) for key in _NAMING if image.meta.get(key)),
             rendered=rendered,
-            embedding=self.engine.encode_image(rendered.rgb),
+        )
+
+    def encode(self, picture: Picture) -> Seen:
+        """Run the vision tower on a picture, or remember what it gave."""
+        return Seen(
+            picture.source,
+            picture.has_wcs,
+            picture.names,
+            picture.rendered,
+            self.engine.encode_image(picture.rendered.rgb),
         )
 
     def describe(

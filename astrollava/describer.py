@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 
 from astrollava import prompts, vocabularies
 from astrollava._cache import cache_folder
@@ -14,6 +16,7 @@ from astrollava._many import Many
 from astrollava._session import READING, RENDERING, Session
 from astrollava._versions import versions
 from astrollava.conversation import Conversation
+from astrollava.errors import InvalidRequest
 from astrollava.prompts import Prompt
 from astrollava.results import Answer, Classification, Description, Extraction
 from astrollava.streams import TextStream
@@ -95,6 +98,7 @@ class Describer(Many):
         cache: bool | str | PathLike[str] = False,
         cache_bytes: int = 2**30,
     ) -> None:
+        _check_arguments(model, exact, cache, cache_bytes)
         from astrollava import models
         from astrollava.engine import Engine
         from astrollava.faithful import faithful
@@ -117,7 +121,7 @@ class Describer(Many):
             exact=exact,
         )
         if cache is not False:
-            folder = cache_folder("images") if cache is True else cache
+            folder = cache_folder("images") if cache is True else Path(cache)
             engine.keep_images(folder, cache_bytes, made_by=_image_facts(facts))
         self._session = Session(engine, facts)
 
@@ -361,6 +365,12 @@ class Describer(Many):
         """Free the model; doing it twice is fine, using it afterwards raises `ClosedError`."""
         self._session.engine.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Describer cannot be pickled: it holds a model in the memory of its process. Make one"
+            " in each process"
+        )
+
     def __enter__(self) -> Self:
         return self
 
@@ -385,3 +395,29 @@ def _image_facts(facts: ModelFacts) -> dict[str, str]:
         "rule": f"{facts.render_rule} {facts.render_background}",
         **versions(),
     }
+
+
+def _check_arguments(model: object, exact: object, cache: object, cache_bytes: object) -> None:
+    """Refuse, by the names the caller knows, what would fail later under others."""
+    if not isinstance(model, (str, PathLike)):
+        raise InvalidRequest(
+            f"model is {model!r}", expected="a name, a path or hf:owner/repository:QUANTIZATION"
+        )
+    if not isinstance(exact, bool):
+        raise InvalidRequest(f"exact is {exact!r}", expected="True or False")
+    if not isinstance(cache, (bool, str, PathLike)):
+        raise InvalidRequest(f"cache is {cache!r}", expected="True, False or a folder")
+    if isinstance(cache_bytes, bool) or not isinstance(cache_bytes, int) or cache_bytes < 1:
+        raise InvalidRequest(f"cache_bytes is {cache_bytes!r}", expected="a number of 1 or more")
+    if not isinstance(cache, bool):
+        folder = Path(cache)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError("no permission to write")
+        except OSError as error:
+            raise InvalidRequest(
+                f"cache={str(folder)!r} cannot be a folder for encoded images"
+                f" ({error.strerror or error})",
+                expected="a folder that can be written",
+            ) from None

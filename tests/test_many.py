@@ -7,6 +7,7 @@ import fcntl
 import gc
 import itertools
 import os
+import pickle
 import pty
 import struct
 import subprocess
@@ -115,16 +116,53 @@ def test_an_endless_source_is_read_no_further_than_needed(describer: Describer) 
     assert read == before
 
 
-def test_an_error_of_the_source_itself_is_raised_where_it_comes(describer: Describer) -> None:
-    """It must not be taken for that of an image, and what came before it is not lost."""
+@pytest.mark.parametrize("on_error", ["raise", "return"])
+def test_an_error_of_the_source_itself_comes_behind_the_results(
+    describer: Describer, on_error: str
+) -> None:
+    """It must not be taken for that of an image; results once were lost with it."""
 
     def broken() -> Iterator[np.ndarray]:
-        yield sky(0)
+        yield from map(sky, range(5))
         raise OSError("the list is on a disk that went away")
 
+    got: list[Description] = []
+    many = describer.describe_many(broken(), on_error=on_error, progress=False)  # type: ignore[arg-type]
     with pytest.raises(OSError, match="went away"):
-        list(describer.describe_many(broken(), on_error="return", progress=False))
+        got.extend(many)  # type: ignore[arg-type]
+    assert [one.text for one in got] == [describer.describe(sky(n)).text for n in range(5)]
     at_rest(describer._session.engine, 5)
+
+
+def test_an_array_that_is_used_again_and_a_file_that_is_closed(
+    describer: Describer, tmp_path: Path
+) -> None:
+    """Sources are taken ahead: 30 images once gave the texts of 4, with their hashes."""
+    from astropy.io import fits
+
+    skies = [sky(n) for n in range(12)]
+    alone = [without_time(describer.describe(one)) for one in skies]
+
+    def again() -> Iterator[np.ndarray]:
+        buffer = np.zeros_like(skies[0])
+        for one in skies:
+            buffer[:] = one
+            yield buffer
+
+    got = describer.describe_many(again(), progress=False)
+    assert [without_time(one) for one in got] == alone  # type: ignore[arg-type]
+    paths = [tmp_path / f"{n}.fits" for n in range(len(skies))]
+    for path, one in zip(paths, skies, strict=True):
+        fits.PrimaryHDU(one).writeto(path)
+
+    def opened() -> Iterator[object]:
+        for path in paths:
+            with fits.open(path) as hdus:
+                yield hdus[0]
+
+    assert [one.text for one in describer.describe_many(opened(), progress=False)] == [  # type: ignore[union-attr]
+        one["text"] for one in alone
+    ]
 
 
 @pytest.mark.parametrize("sources", ["one.fits", Path("one.fits"), b"bytes", 5])
@@ -278,3 +316,30 @@ def test_what_a_blank_picture_scores_is_taken_off_where_asked_for(describer: Des
     # Calibrated labels need no correction.
     galaxy10 = describer.classify(sky(1), correct_prior=True)
     assert galaxy10.probabilities == describer.classify(sky(1)).probabilities
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"model": 5}, "model is 5"),
+        ({"cache": 5}, "cache"),
+        ({"cache": True, "cache_bytes": -1}, "cache_bytes"),
+        ({"exact": "no"}, "exact"),
+        ({"parallel": 0}, "parallel"),
+    ],
+)
+def test_wrong_arguments_are_named_as_they_were_given(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        Describer(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_cache_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+    """It once was a warning in a log that nobody saw, and nothing was kept."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidRequest, match="cache"):
+        Describer(cache=tmp_path / "file")
+
+
+def test_a_describer_that_is_sent_to_a_process_says_what_to_do(describer: Describer) -> None:
+    with pytest.raises(TypeError, match="in each process"):
+        pickle.dumps(describer)
