@@ -8,7 +8,6 @@ positions against transformers.
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -286,8 +285,11 @@ def test_pictures_have_a_size_that_is_not_resized(
             assert image.places[0].span == side // 16
 
 
-def test_positions_are_those_of_transformers(engine: Engine) -> None:
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+def test_positions_are_those_of_transformers(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # For this test alone: processes that others start would be offline, too.
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     torch = pytest.importorskip("torch", reason="transformers' positions need torch")
     pytest.importorskip("transformers", reason="compares with transformers")
     from transformers import Qwen2VLConfig

@@ -230,4 +230,9 @@ def use(patch: pytest.MonkeyPatch, hub: Hub, cache: Any, *, timeout: float = 2.0
 
 def environment(hub: Hub, cache: Any) -> dict[str, str]:
     """Return the environment under which another process does the same."""
-    return {"HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(cache), "HF_HUB_DOWNLOAD_TIMEOUT": "5"}
+    return {
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_CACHE": str(cache),
+        "HF_HUB_DOWNLOAD_TIMEOUT": "5",
+        "HF_HUB_OFFLINE": "0",
+    }
