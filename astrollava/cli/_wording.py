@@ -46,6 +46,8 @@ _PHRASES: Final = {
     "a smaller n_ctx": "a smaller n_ctx from Python",
 }
 
+_PHRASE: Final = re.compile("|".join(map(re.escape, sorted(_PHRASES, key=len, reverse=True))))
+
 
 def in_options(message: str) -> str:
     """Return `message` with options where it names arguments of `Describer`.
@@ -54,9 +56,11 @@ def in_options(message: str) -> str:
     --------
     >>> in_options("Choose planes, such as bands=[0, 5, 9]")
     'Choose planes, such as --bands 0,5,9'
+    >>> in_options("Try again with max_tokens or n_ctx")
+    'Try again with --max-tokens, or a larger n_ctx from Python'
     """
-    for said, meant in _PHRASES.items():
-        message = message.replace(said, meant)
+    # In one pass: what one phrase becomes may hold another.
+    message = _PHRASE.sub(lambda found: _PHRASES[found[0]], message)
     return _ARGUMENT.sub(_option, message)
 
 

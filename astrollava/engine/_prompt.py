@@ -125,7 +125,7 @@ def make_plan(
     if tokens >= n_ctx:
         pictures = sum(len(image.values) for image in images)
         raise ContextTooLong(
-            f"the prompt has {tokens} tokens, {pictures} of them for {len(images)} images,"
+            f"the prompt has {tokens} tokens, {pictures} of them for images ({len(images)}),"
             f" and the context holds {n_ctx}",
             expected="a prompt that leaves room for an answer",
             hint=remedy(
