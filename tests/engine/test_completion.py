@@ -173,7 +173,7 @@ def test_no_prompt_length_reaches_an_assert_of_llama_cpp(load: Load, picture: Pi
                 assert completion.finish_reason in ("context", "stop")
                 assert tokens + completion.generated_tokens <= 101
             else:
-                with pytest.raises(ContextTooLong, match="16 of them for 1 images"):
+                with pytest.raises(ContextTooLong, match="16 of them for images"):
                     engine.complete("<__media__>" + "7" * n, [image])
 
 
