@@ -43,7 +43,8 @@ ARROWS: dict[str, set[str]] = {
         "_flight", "_session", "errors", "prompts", "results", "streams", "vocabularies",
     },
     "describer": {
-        "_cache", "_many", "_session", "_versions", "conversation", "engine", "errors", "extraction", "faithful", "models", "prompts", "results",
+        "_cache", "_many", "_session", "_versions", "conversation", "engine", "errors",
+        "extraction", "faithful", "models", "prompts", "results",
         "selfcheck", "streams", "vocabularies",
     },
     "selfcheck": {"describer", "images", "results"},
@@ -53,7 +54,8 @@ ARROWS: dict[str, set[str]] = {
     "quantize": {"engine", "errors", "models"},
     "bundle": {"_cache", "describer", "errors", "models"},
     "cli": {
-        "_html", "bundle", "conversation", "convert", "describer", "doctor", "errors", "faithful", "images",
+        "_html", "bundle", "conversation", "convert", "describer", "doctor", "errors", "faithful",
+        "images",
         "models", "parity", "quantize", "results", "sheet", "vocabularies",
     },
     "__main__": {"cli"},
