@@ -82,6 +82,7 @@ class Context:
             )
         self._lib = lib
         self.threads = threads
+        self.flash_attention = flash_attention
         self.sequences = sequences
         self._memory = llama.llama_get_memory(self._pointer)
         self.n_vocab = model.n_vocab

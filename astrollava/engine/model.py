@@ -150,6 +150,7 @@ class Engine:
             exact=exact,
         )
         self._images = ImageCache(MemoryCache(_CACHED_BYTES))
+        self._projector_on_gpu = projector_on_gpu
         # Also at exit, while the drivers of GPUs are still there to free into.
         self._close = weakref.finalize(self, self._core.close)
         model, projector = self._core.model, self._core.projector
@@ -246,10 +247,13 @@ class Engine:
             core.check_open()
             # Another thread may just have done it.
             found = self._images.get(key)
-            if found is None:
-                with core.compute:
-                    found = core.projector.encode(rgb, key)
-                self._images.put(found)
+            if found is not None:
+                return found
+            with core.compute:
+                found = core.projector.encode(rgb, key)
+            self._images.memory.put(found)
+        # On disk, too, where asked for; not under the lock, since a disk may be slow.
+        self._images.put(found)
         return found
 
     def keep_images(
@@ -273,6 +277,7 @@ class Engine:
             "runtime": runtime.system_info(),
             "threads": str(projector.threads),
             "lost_patches": repr(projector.lost_patches),
+            "gpu": str(self._projector_on_gpu),
         }
         disk = DiskCache(folder, limit_bytes, like=projector.blank, made_by={**here, **made_by})
         self._images = ImageCache(self._images.memory, disk)
@@ -376,7 +381,7 @@ class Engine:
             core.check_open()
             tokens = tokens_of(core.model, plan, continuations, self.n_ctx)
         return self._done(
-            Scoring(plan, tokens, continuations, row_by_row=lambda: scheduler.row_by_row)
+            Scoring(plan, tokens, continuations, row_by_row=lambda: scheduler.text_row_by_row)
         )
 
     def logits(self, prompt: str, images: Sequence[ImageEmbedding] = ()) -> npt.NDArray[np.float32]:

@@ -124,6 +124,15 @@ class Scheduler:
             self._together = rows_are_independent(self._make_context, len(self.slots))
         return not self._together
 
+    @property
+    def text_row_by_row(self) -> bool:
+        """Whether tokens that follow each other are evaluated one at a time, to be exact.
+
+        Without flash attention the rows of one sequence meet its keys in one product, by another
+        kernel than a lone row.
+        """
+        return self._exact and (self.row_by_row or not self.context.flash_attention)
+
     def close(self, then: Callable[[], None]) -> bool:
         """Stop the work and free the context; requests not done end with `ClosedError`.
 

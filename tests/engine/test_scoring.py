@@ -88,3 +88,20 @@ def test_an_empty_continuation_has_no_probability(engine: Engine) -> None:
     with pytest.raises(InvalidRequest, match="one text"):
         engine.score("a", [], "text")
     assert engine.score("a", [], []) == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["Q8_0", "F16"])
+def test_scores_at_once_are_those_one_by_one_to_the_bit(
+    pair: Callable[..., tuple[object, object]], kind: str, threads: int
+) -> None:
+    """Labels that begin alike are cut elsewhere together than alone; kernels differ with it."""
+    import gguf
+
+    files = pair(dtype=gguf.GGMLQuantizationType[kind], width=256, heads=4, context=1024)
+    labels = ["a barred spiral", "a barred ring", "a round one", "an edge-on disk", "a barred"]
+    with Engine(*files, threads=threads) as engine:
+        for prompt in ("What? ", "word " * 40, "galaxy " * 70):
+            together = engine.score(prompt, [], labels)
+            assert together == [engine.score(prompt, [], [label])[0] for label in labels]
+            assert together == engine.score(prompt, [], labels[::-1])[::-1]
