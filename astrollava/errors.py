@@ -28,6 +28,15 @@
     │   ├── ContextTooLong                      prompt and image do not fit the context
     │   ├── TemplateError                       the model's chat template cannot be used
     │   └── ExtractionFailed                    the text ended before the object did
+    ├── FetchError (RuntimeError)               a service gave no cutout, or no facts
+    │   ├── OutsideFootprint                    the survey has no image there
+    │   ├── FetchTimeout (TimeoutError)         no answer, or not all of it, in time
+    │   ├── ServiceError                        the service refused or failed
+    │   ├── EmptyCutout                         an image without a single value
+    │   ├── CutoutTooLarge                      more sky or pixels than the service gives
+    │   ├── FetchRefused                        an answer or redirect that is not safe to follow
+    │   └── UnknownFetcher (LookupError)        no fetcher or fact provider of that name
+    ├── PluginError (RuntimeError)              a plugin does not keep the contract
     ├── ClosedError (RuntimeError)              the object was closed before
     └── InvalidRequest (ValueError)             an argument outside its documented range
         ├── InvalidSchema                       a schema that is wrong or cannot be held to
@@ -44,10 +53,15 @@ __all__ = [
     "ClosedError",
     "ContextTooLong",
     "CorruptImage",
+    "CutoutTooLarge",
     "DownloadFailed",
+    "EmptyCutout",
     "EmptyImage",
     "EngineUnavailable",
     "ExtractionFailed",
+    "FetchError",
+    "FetchRefused",
+    "FetchTimeout",
     "GenerationError",
     "HashMismatch",
     "ImageError",
@@ -64,9 +78,13 @@ __all__ = [
     "ModelNotFound",
     "NoImageInFile",
     "NotEnoughSpace",
+    "OutsideFootprint",
+    "PluginError",
     "ProjectorMismatch",
     "RenderError",
+    "ServiceError",
     "TemplateError",
+    "UnknownFetcher",
     "UnsupportedImage",
     "UnsupportedModel",
 ]
@@ -227,6 +245,75 @@ class ExtractionFailed(GenerationError):
 
 def _rebuild_cut(problem: str, expected: str, hint: str, text: str) -> ExtractionFailed:
     return ExtractionFailed(problem, expected=expected, hint=hint, text=text)
+
+
+class FetchError(AstrollavaError, RuntimeError):
+    """A service gave no cutout, or no facts."""
+
+
+class OutsideFootprint(FetchError):
+    """The survey has no image of that part of the sky."""
+
+
+class FetchTimeout(FetchError, TimeoutError):
+    """The service did not answer, or not to the end, in the time allowed."""
+
+
+class ServiceError(FetchError):
+    """The service refused the request, failed, or sent something else than what was asked for.
+
+    Parameters
+    ----------
+    problem, expected, hint : str
+        As for `AstrollavaError`.
+    status : int or None
+        The HTTP status of the answer, where there was one.
+    first_line : str
+        The first line of its body that says anything, without markup; empty where none does.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        expected: str = "",
+        hint: str = "",
+        status: int | None = None,
+        first_line: str = "",
+    ) -> None:
+        super().__init__(problem, expected=expected, hint=hint)
+        self.status = status
+        self.first_line = first_line
+
+    def __reduce__(self) -> tuple[object, ...]:
+        said = (self.problem, self.expected, self.hint)
+        return (_rebuild_service, (*said, self.status, self.first_line))
+
+
+def _rebuild_service(
+    problem: str, expected: str, hint: str, status: int | None, first_line: str
+) -> ServiceError:
+    return ServiceError(problem, expected=expected, hint=hint, status=status, first_line=first_line)
+
+
+class EmptyCutout(FetchError):
+    """The image that came holds no value: nothing was observed there."""
+
+
+class CutoutTooLarge(FetchError):
+    """More sky, or more pixels, was asked for than the service gives, or came than is allowed."""
+
+
+class FetchRefused(FetchError):
+    """An answer, or a redirect, that is not safe to follow; nothing of it is used."""
+
+
+class UnknownFetcher(FetchError, LookupError):
+    """There is no fetcher, or fact provider, of that name."""
+
+
+class PluginError(AstrollavaError, RuntimeError):
+    """A plugin failed, or does not keep the contract."""
 
 
 class ClosedError(AstrollavaError, RuntimeError):
