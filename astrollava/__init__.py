@@ -10,10 +10,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from astrollava import _plugged
+
 if TYPE_CHECKING:
     from astrollava.conversation import Conversation
     from astrollava.describer import Describer
     from astrollava.errors import AstrollavaError
+    from astrollava.hooks import Plugins
     from astrollava.images import SkyImage
     from astrollava.results import (
         Answer,
@@ -53,6 +56,16 @@ _HOMES = {
     "Provenance": "results",
     "SkyImage": "images",
 }
+
+
+def _plugins() -> Plugins:
+    from astrollava.hooks.manager import plugins
+
+    return plugins()
+
+
+# The rooms of the core do not know of plugins: here they are joined, late.
+_plugged.answer_with(_plugins)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,21 +12,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "astrollava"
 TRAINING = ROOT / "training" / "astrollava_training"
+PLUGINS = ROOT / "plugins" / "astrollava_plugins"
 
 # Room -> the rooms it may import. A new room is added here on purpose, with thought.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "schema": {"errors"},
     "_versions": set(),
+    "_plugged": set(),  # what plugins add to a room, which asks here and knows no plugin
     "_cache": {"errors"},
     "prompts": {"errors"},
-    "vocabularies": {"errors"},
+    "vocabularies": {"_plugged", "errors"},
     "results": {"errors", "_html"},  # a result draws itself for Jupyter
     "_html": {"errors", "results"},
     "grounding": {"errors", "results"},
-    "images": {"errors"},
+    "images": {"_plugged", "errors"},
     "engine": {"_cache", "errors"},
-    "models": {"_cache", "errors"},
+    "models": {"_cache", "_plugged", "errors"},
+    # The contract: what plugins see of the library, and what is done around a fetcher.
+    "hooks": {"_cache", "_plugged", "errors", "images", "models", "results", "vocabularies"},
     "streams": {"engine", "errors", "results"},
     "_flight": {"errors"},
     # What llama.cpp is measured to do, and the files that need it otherwise.
@@ -62,8 +66,12 @@ ARROWS: dict[str, set[str]] = {
 }  # fmt: skip
 
 
+# What a plugin may import: what anybody's may.
+OPEN_TO_PLUGINS = {"errors", "hooks", "images"}
+
+
 def sources() -> list[Path]:
-    return sorted([*PACKAGE.rglob("*.py"), *TRAINING.rglob("*.py")])
+    return sorted(path for root in (PACKAGE, PLUGINS, TRAINING) for path in root.rglob("*.py"))
 
 
 def room(path: Path) -> str:
@@ -128,13 +136,19 @@ def test_only_the_engine_imports_llama_cpp(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
-def test_the_library_does_not_need_the_training_code(path: Path) -> None:
-    """Importing it would make torch a dependency of every user."""
+def test_the_library_needs_neither_plugins_nor_training_code(path: Path) -> None:
+    """Importing them would make torch, or astroquery, a dependency of every user."""
     roots = {name.split(".")[0] for name in imported(path)}
-    assert "astrollava_training" not in roots
+    assert not roots & {"astrollava_plugins", "astrollava_training"}
     # Comparing with the original model is what these are for; only `compare` imports them, late.
     if room(path) != "parity":
         assert not roots & {"safetensors", "tokenizers", "torch", "transformers"}
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.stem)
+def test_a_plugin_of_ours_knows_what_anybodys_may(path: Path) -> None:
+    """With a door of its own, our plugins would work where nobody else's can."""
+    assert set(rooms_imported(path)) <= OPEN_TO_PLUGINS
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)

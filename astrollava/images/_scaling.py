@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrollava.errors import RenderError
+from astrollava.images._foreign import names_of_stretches, plugged_stretch
 
 __all__ = ["STRETCHES", "Interval", "Limits", "Stretch", "widened"]
 
@@ -77,22 +78,24 @@ class Interval:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A map of [0, 1] onto [0, 1], with its parameter if it has one."""
+    """A map of [0, 1] onto [0, 1], with its parameter if it has one, or a plugin's function."""
 
     name: str
     parameter: float | None
+    function: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
 
     @classmethod
     def parse(cls, asked: Any) -> Stretch:
         """Understand ``"asinh"``, ``"asinh:0.05"``, ``"power:0.5"`` and the like."""
         if not isinstance(asked, str):
-            raise _no_such("stretch", asked, tuple(STRETCHES))
+            raise _no_such("stretch", asked, (*STRETCHES, *names_of_stretches()))
         name, values = _split(asked, "stretch")
-        if name not in STRETCHES or len(values) > 1:
-            raise _no_such("stretch", asked, tuple(STRETCHES))
-        default = STRETCHES[name]
+        function = None if name in STRETCHES else plugged_stretch(name)
+        if (name not in STRETCHES and function is None) or len(values) > 1:
+            raise _no_such("stretch", asked, (*STRETCHES, *names_of_stretches()))
+        default = STRETCHES.get(name)
         if not values:
-            return cls(name, default)
+            return cls(name, default, function)
         if default is None:
             raise RenderError(f"stretch {asked!r}", expected=f"{name!r} without a parameter")
         if not (0 < values[0] <= 1 if name == "asinh" else 0 < values[0] < 1e9):
@@ -109,6 +112,8 @@ class Stretch:
         """Return the `astropy.visualization` stretch."""
         from astropy import visualization
 
+        if self.function is not None:
+            return _plugged(self.function)
         classes = {
             "linear": visualization.LinearStretch,
             "log": visualization.LogStretch,
@@ -118,6 +123,21 @@ class Stretch:
         }
         kind = classes[self.name]
         return kind() if self.parameter is None else kind(self.parameter)
+
+
+def _plugged(function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Any:
+    """Return a function as a stretch of `astropy.visualization`, whose mappings accept no other."""
+    from astropy.visualization import BaseStretch
+
+    class Plugged(BaseStretch):  # type: ignore[misc]
+        def __call__(self, values: Any, clip: bool = True, out: Any = None) -> Any:
+            stretched = function(np.asarray(values))
+            if out is None:
+                return stretched
+            out[...] = stretched
+            return out
+
+    return Plugged()
 
 
 def widened(low: float, high: float) -> Limits:

@@ -25,7 +25,7 @@ from astrollava.errors import (
     ImageTooLarge,
     UnsupportedImage,
 )
-from astrollava.images import _arrays, _fits, _pictures
+from astrollava.images import _arrays, _fits, _foreign, _pictures
 from astrollava.images._planes import Request
 from astrollava.images.sky_image import SkyImage
 
@@ -52,9 +52,9 @@ def read(
     Parameters
     ----------
     source : object
-        A path (FITS, also .fz, .gz, .bz2, .xz; PNG, JPEG, TIFF and the like), the bytes of such a
-        file or an open binary file; a FITS HDU or HDU list; `~astropy.nddata.NDData`,
-        `~astropy.nddata.CCDData` or `~astropy.nddata.Cutout2D`; an array of shape ``(ny, nx)``,
+        A path (FITS, also .fz, .gz, .bz2, .xz; PNG, JPEG, TIFF and the like; formats of plugins),
+        the bytes of such a file or an open binary file; a FITS HDU or HDU list;
+        `~astropy.nddata.NDData`, `~astropy.nddata.CCDData` or `~astropy.nddata.Cutout2D`; an array of shape ``(ny, nx)``,
         ``(bands, ny, nx)`` or ``(ny, nx, 3)``, also masked or a `~astropy.units.Quantity`; a PIL
         image; a `SkyImage`. It is never changed and its memory is never kept.
     hdu : int, str or (str, int), optional
@@ -230,7 +230,13 @@ def _read_plain(file: BinaryIO, request: Request, known: dict[str, Any], *, what
         raise CorruptImage(f"{what} is empty", expected="an image file", hint="Fetch it again")
     if head == _fits.MAGIC:
         return _fits.from_file(file, request, {"kind": "fits", **known}, what=what)
-    return _pictures.from_file(file, request, {"kind": "picture", **known}, what=what)
+    try:
+        return _pictures.from_file(file, request, {"kind": "picture", **known}, what=what)
+    except UnsupportedImage:
+        image = _foreign.read_foreign(file, request, known, what=what)
+        if image is None:
+            raise
+        return image
 
 
 def _unpack(opener: Any, packed: BinaryIO, into: BinaryIO, request: Request, what: str) -> None:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from astrollava.errors import RenderError
 from astrollava.images._colour import choose_bands
 from astrollava.images._resample import Frame, resample, resample_picture
-from astrollava.images._scaling import Interval, Limits, Stretch
+from astrollava.images._scaling import STRETCHES, Interval, Limits, Stretch
 from astrollava.images._sky import zeros_mean_no_data
 from astrollava.images._tone import Combine, Tone, paint
 from astrollava.images.sky_image import SkyImage
 
-__all__ = ["VERSION", "Rendered", "Rendering", "check_options", "render"]
+__all__ = ["STRETCHES", "VERSION", "Rendered", "Rendering", "check_options", "render"]
 
 #: Raised whenever the same image and arguments would give other shades.
 VERSION = 1
@@ -150,7 +150,8 @@ def render(
     stretch : str, optional
         ``"linear"``, ``"log"``, ``"asinh"``, ``"sqrt"`` or ``"power"``, with a parameter after a
         colon if wanted: ``"asinh:0.05"``; defaults and meaning as in `astropy.visualization`
-        (log 1000, asinh 0.1), power 2. By default asinh, softened at the noise of the sky.
+        (log 1000, asinh 0.1), power 2; or the name of a plugin's.
+        By default asinh, softened at the noise of the sky.
     combine : str, optional
         For two or three bands: ``"simple"`` stretches each band alone, so that bright cores turn
         white; ``"lupton"`` stretches their mean and keeps colours (Lupton et al. 2004). A number

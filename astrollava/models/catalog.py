@@ -11,9 +11,21 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from astrollava import _plugged
 from astrollava.errors import InvalidRequest, ModelNotFound
 
-__all__ = ["Entry", "ModelFiles", "RemoteFile", "add", "entries", "find", "get", "near_names"]
+__all__ = [
+    "Entry",
+    "ModelFiles",
+    "RemoteFile",
+    "add",
+    "core_names",
+    "entries",
+    "find",
+    "get",
+    "near_names",
+    "plugin_of",
+]
 
 _TABLE: Final = Path(__file__).with_name("catalog.toml")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -180,18 +192,39 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 def entries() -> tuple[Entry, ...]:
-    """Return the models of the catalogue, those that were added last.
+    """Return the models of the catalogue, then those that were added, then those of plugins.
 
     Examples
     --------
     >>> entries()[0].name
     'embedded'
     """
-    return (*_table().values(), *_added.values())
+    plugged = [offer.value for offer in _plugged.offered("models").values()]
+    return (*_table().values(), *_added.values(), *plugged)
+
+
+def core_names() -> tuple[str, ...]:
+    """Return the names of the models that come in the catalogue itself."""
+    return tuple(_table())
+
+
+def plugin_of(name: str) -> str | None:
+    """Return the plugin that a model is of; None for one of the catalogue, and for no model.
+
+    Parameters
+    ----------
+    name : str
+        The model's name, in any case.
+    """
+    key = name.strip().lower()
+    offer = None if key in _added else _plugged.offered("models").get(key)
+    return None if offer is None else offer.plugin
 
 
 def add(entry: Entry) -> None:
-    """Add a model to the catalogue, for the life of the process; for plugins.
+    """Add a model to the catalogue, for the life of the process.
+
+    A plugin gives models by its hook instead: see `astrollava.hooks`.
 
     Parameters
     ----------
@@ -210,16 +243,22 @@ def add(entry: Entry) -> None:
     _added[entry.name] = entry
 
 
-def find(name: str) -> Entry | None:
+def find(name: str, *, plugged: bool = True) -> Entry | None:
     """Return the model of that name, or None.
 
     Parameters
     ----------
     name : str
         Its name, in any case.
+    plugged : bool, optional
+        Whether plugins are asked for a name that is not in the catalogue.
     """
     key = name.strip().lower()
-    return _table().get(key) or _added.get(key)
+    entry = _table().get(key) or _added.get(key)
+    if entry is not None or not plugged or not _NAME.fullmatch(key):
+        return entry
+    offer = _plugged.offered("models").get(key)
+    return None if offer is None else offer.value
 
 
 def get(name: str) -> Entry:

@@ -34,7 +34,8 @@ def resolve(
         A name of the catalogue (see `astrollava.models.catalog.entries`),
         ``hf:owner/repository:QUANTIZATION``, the name of a model that came on a bundle, a
         ``.gguf`` file, or a folder with a language model and a projector. A name of the catalogue
-        goes before a folder of that name: write ``./name`` for the folder.
+        goes before a folder of that name: write ``./name`` for the folder. A folder goes before a
+        plugin's model of that name.
     mmproj : path-like, optional
         The projector of a model given by its path. By default the one ``.gguf`` file beside the
         model that has ``mmproj`` in its name.
@@ -74,8 +75,9 @@ def resolve(
         _refuse_projector(name, mmproj)
         return _embedded()
     if not name.lower().startswith(PREFIX):
-        entry = catalog.find(name)
         found = from_path(Path(model).expanduser(), mmproj) if name else None
+        # What is here must not depend on which plugins are installed, nor wait for them.
+        entry = catalog.find(name, plugged=found is None)
         # What the catalogue can bring means the same in every folder; "./" in front says otherwise.
         if found is not None and (entry is None or entry.repo is None):
             return found

@@ -325,8 +325,8 @@ def expected(files: ModelFiles, role: str) -> tuple[str | None, str]:
         ``"catalogue"``, ``"hub"``, ``"bundle"``, ``"SHA256SUMS"`` or ``"nothing"``.
     """
     path = files.text if role == "text" else files.mmproj
-    entry = catalog.find(files.name)
     if files.source.startswith(PREFIX):
+        entry = catalog.find(files.name)
         known = entry.files[role].sha256 if entry is not None and entry.files else None
         if known:
             return known, "catalogue"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
+from astrollava import _plugged
 from astrollava.errors import InvalidRequest
 
 __all__ = [
@@ -218,7 +219,7 @@ def _galaxy10() -> Vocabulary:
 #: The ten classes of Galaxy10 DECaLS (Leung & Bovy; Walmsley et al. 2022), in its order.
 GALAXY10 = _galaxy10()
 
-#: Every vocabulary that `get` knows.
+#: Every vocabulary that `get` knows without plugins.
 VOCABULARIES = (GALAXY10,)
 
 
@@ -279,7 +280,8 @@ def get(
     Parameters
     ----------
     vocabulary : str, Vocabulary, sequence of str, or mapping
-        A name in `VOCABULARIES`, a vocabulary (returned as it is), or what `from_labels` takes.
+        A name in `VOCABULARIES` or of a plugin's, a vocabulary (returned as it is), or what
+        `from_labels` takes.
     question : str, optional
         Asked in the place of the vocabulary's own.
 
@@ -306,6 +308,9 @@ def get(
     if not isinstance(vocabulary, str):
         return from_labels(vocabulary)
     known = {v.name: v for v in VOCABULARIES}
+    if vocabulary in known:
+        return known[vocabulary]
+    known |= {name: offer.value for name, offer in _plugged.offered("vocabularies").items()}
     if vocabulary in known:
         return known[vocabulary]
     near = difflib.get_close_matches(vocabulary.lower(), known, n=1)

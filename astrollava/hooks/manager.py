@@ -1,0 +1,313 @@
+"""The plugins there are: each loaded alone, those that are broken listed with the reason."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from astrollava._plugged import Kind, Offered
+from astrollava.errors import AstrollavaError, InvalidRequest, UnknownFetcher
+from astrollava.hooks import GROUP
+from astrollava.hooks._giving import NAME, Unusable, kind_of
+from astrollava.hooks._loading import Loaded, load
+from astrollava.hooks._selection import VARIABLE, Selection
+
+if TYPE_CHECKING:
+    from astrollava.hooks.fetching import Fetcher
+    from astrollava.hooks.kinds import Exporter, FactProvider
+
+__all__ = ["BrokenPlugin", "Plugin", "Plugins", "plugins"]
+
+_log = logging.getLogger("astrollava.hooks")
+
+#: Comes first where two give the same name, so that nobody takes a name of ours by being installed.
+_OURS: Final = "astrollava"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that keeps the contract.
+
+    Attributes
+    ----------
+    name : str
+        The name of its entry point.
+    distribution, version : str
+        What it was installed with.
+    module : str
+        What its entry point names.
+    hooks : tuple of str
+        The hooks that it implements.
+    gives : mapping
+        Kind, such as ``"fetchers"`` -> the names of what it gives.
+    seconds : float
+        What loading it took.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    hooks: tuple[str, ...] = ()
+    gives: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """A plugin that is not used, and why.
+
+    Attributes
+    ----------
+    name, distribution, version, module : str
+        As for `Plugin`.
+    reason : str
+        What is wrong with it.
+    trace : str
+        The traceback of its own code, where that failed.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    reason: str
+    trace: str = ""
+
+
+class Plugins:
+    """What plugins give, by name.
+
+    Parameters
+    ----------
+    entries : iterable of EntryPoint
+        The plugins that are installed.
+    selection : Selection
+        Those that may be loaded.
+
+    Attributes
+    ----------
+    loaded : tuple of Plugin
+        Those in use.
+    broken : tuple of BrokenPlugin
+        Those that are not, because something is wrong with them.
+    blocked : tuple of str
+        Those that ``ASTROLLAVA_PLUGINS`` keeps out; nothing of them was imported.
+    unknown : tuple of str
+        Names in ``ASTROLLAVA_PLUGINS`` that no plugin has.
+    """
+
+    def __init__(
+        self, entries: Iterable[EntryPoint] = (), selection: Selection | None = None
+    ) -> None:
+        selection = Selection() if selection is None else selection
+        ordered = sorted(entries, key=_order)
+        self._given: dict[Kind, dict[str, Offered]] = {}
+        self._listeners: dict[str, Any] = {}
+        self._failing: set[str] = set()
+        loaded: list[Plugin] = []
+        broken: list[BrokenPlugin] = []
+        for entry in ordered:
+            if selection.allows(entry.name):
+                known: list[Plugin | BrokenPlugin] = [*loaded, *broken]
+                try:
+                    loaded.append(self._take(entry, known))
+                except Unusable as unusable:
+                    broken.append(BrokenPlugin(*_about(entry), unusable.reason, unusable.trace))
+                    _log.debug("the plugin %s is broken: %s", entry.name, unusable.reason)
+        names = {entry.name for entry in ordered}
+        self.loaded = tuple(loaded)
+        self.broken = tuple(broken)
+        self.blocked = tuple(dict.fromkeys(e.name for e in ordered if not selection.allows(e.name)))
+        self.unknown = tuple(sorted(selection.named - names))
+
+    def _take(self, entry: EntryPoint, known: list[Plugin | BrokenPlugin]) -> Plugin:
+        """Load a plugin, and use all of it or nothing."""
+        name, distribution, version, module = _about(entry)
+        if not NAME.fullmatch(name):
+            raise Unusable(
+                f"the name {name!r} is none: lower case letters, digits, '.', '_' and '-'"
+            )
+        for other in known:
+            if other.name == name:
+                raise Unusable(f"{other.distribution} {other.version} has a plugin of that name")
+        found = load(entry)
+        self._check_free(found)
+        for kind, things in found.gives.items():
+            offers = {
+                called: Offered(thing, name, distribution, version)
+                for called, thing in things.items()
+            }
+            self._given.setdefault(kind, {}).update(offers)
+        if found.listener is not None:
+            self._listeners[name] = found.listener
+        gives = {kind: tuple(things) for kind, things in found.gives.items() if things}
+        return Plugin(name, distribution, version, module, found.hooks, gives, found.seconds)
+
+    def _check_free(self, found: Loaded) -> None:
+        for kind, things in found.gives.items():
+            for called in things:
+                taken = self._given.get(kind, {}).get(called)
+                if taken is not None:
+                    raise Unusable(
+                        f"its {kind_of(kind)} {called!r} has the name of one of the plugin"
+                        f" {taken.plugin} ({taken.distribution} {taken.version})"
+                    )
+
+    def offered(self, kind: Kind) -> Mapping[str, Offered]:
+        """Return what plugins give of a kind, by name, with whose it is.
+
+        Parameters
+        ----------
+        kind : str
+            ``"fetchers"``, ``"models"``, ``"readers"``, ``"stretches"``, ``"vocabularies"``,
+            ``"fact_providers"`` or ``"exporters"``.
+        """
+        return MappingProxyType(self._given.get(kind, {}))
+
+    @property
+    def fetchers(self) -> dict[str, Fetcher]:
+        """Name -> fetcher."""
+        return self._values("fetchers")
+
+    @property
+    def fact_providers(self) -> dict[str, FactProvider]:
+        """Name -> provider of facts."""
+        return self._values("fact_providers")
+
+    @property
+    def exporters(self) -> dict[str, Exporter]:
+        """Name -> exporter."""
+        return self._values("exporters")
+
+    def get_fetcher(self, name: str) -> Fetcher:
+        """Return the fetcher of that name.
+
+        Raises
+        ------
+        UnknownFetcher
+            If there is none; names near to it are given, or why its plugin cannot be used.
+        """
+        fetcher: Fetcher = self._get("fetchers", name, UnknownFetcher)
+        return fetcher
+
+    def get_fact_provider(self, name: str) -> FactProvider:
+        """Return the provider of facts of that name.
+
+        Raises
+        ------
+        UnknownFetcher
+            If there is none.
+        """
+        provider: FactProvider = self._get("fact_providers", name, UnknownFetcher)
+        return provider
+
+    def get_exporter(self, name: str) -> Exporter:
+        """Return the exporter of that name.
+
+        Raises
+        ------
+        InvalidRequest
+            If there is none.
+        """
+        exporter: Exporter = self._get("exporters", name, InvalidRequest)
+        return exporter
+
+    @property
+    def listening(self) -> bool:
+        """Whether any plugin wants to be told of descriptions."""
+        return bool(self._listeners)
+
+    def after_describe(self, result: Any, source: Any) -> None:
+        """Tell plugins of a description; what they raise is logged, the first time as a warning."""
+        for name, listener in self._listeners.items():
+            try:
+                listener(result, source)
+            except (Exception, SystemExit) as error:
+                level = logging.DEBUG if name in self._failing else logging.WARNING
+                self._failing.add(name)
+                _log.log(
+                    level,
+                    "the plugin %s failed in astrollava_after_describe with %s: %s",
+                    name,
+                    type(error).__name__,
+                    error,
+                )
+
+    def _values(self, kind: Kind) -> dict[str, Any]:
+        return {name: offer.value for name, offer in self.offered(kind).items()}
+
+    def _get(self, kind: Kind, name: str, error: type[AstrollavaError]) -> Any:
+        offers = self.offered(kind)
+        wanted = name.strip().lower()
+        if wanted in offers:
+            return offers[wanted].value
+        raise error(
+            f"there is no {kind_of(kind)} {name!r}",
+            expected=f"one of {', '.join(sorted(offers))}" if offers else "",
+            hint=self._why_missing(wanted) or self._near(wanted, offers),
+        )
+
+    def _why_missing(self, name: str) -> str:
+        for broken in self.broken:
+            if broken.name == name:
+                return f"The plugin {name} is broken: {broken.reason}"
+        if name in self.blocked:
+            return f"The plugin {name} is kept out by {VARIABLE}"
+        return ""
+
+    def _near(self, name: str, offers: Mapping[str, Offered]) -> str:
+        near = get_close_matches(name, offers, n=2)
+        if near:
+            return f"Did you mean {' or '.join(near)}?"
+        return "" if offers else "No plugin gives any: see astrollava plugins list"
+
+
+def _about(entry: EntryPoint) -> tuple[str, str, str, str]:
+    found = entry.dist
+    if found is None:
+        return entry.name, "", "", entry.value
+    return entry.name, found.name, found.version, entry.value
+
+
+def _order(entry: EntryPoint) -> tuple[bool, str, str]:
+    name, distribution, _, _ = _about(entry)
+    return distribution.lower() != _OURS, distribution.lower(), name
+
+
+_lock = threading.RLock()
+_state: dict[str, Plugins] = {}
+
+
+def plugins() -> Plugins:
+    """Return the plugins of this process; the first call loads them.
+
+    Returns
+    -------
+    Plugins
+
+    Examples
+    --------
+    >>> from astrollava.hooks import plugins
+    >>> [broken.reason for broken in plugins().broken]
+    []
+    """
+    with _lock:
+        known = _state.get("plugins")
+        if known is None:
+            # A plugin that asks while it is loaded gets the core alone, and no endless loop.
+            _state["plugins"] = Plugins()
+            try:
+                known = Plugins(entry_points(group=GROUP), Selection.of_environment())
+            except BaseException:
+                # Interrupted: the next call starts anew.
+                del _state["plugins"]
+                raise
+            _state["plugins"] = known
+        return known
