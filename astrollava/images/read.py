@@ -54,9 +54,10 @@ def read(
     source : object
         A path (FITS, also .fz, .gz, .bz2, .xz; PNG, JPEG, TIFF and the like; formats of plugins),
         the bytes of such a file or an open binary file; a FITS HDU or HDU list;
-        `~astropy.nddata.NDData`, `~astropy.nddata.CCDData` or `~astropy.nddata.Cutout2D`; an array of shape ``(ny, nx)``,
-        ``(bands, ny, nx)`` or ``(ny, nx, 3)``, also masked or a `~astropy.units.Quantity`; a PIL
-        image; a `SkyImage`. It is never changed and its memory is never kept.
+        `~astropy.nddata.NDData`, `~astropy.nddata.CCDData` or `~astropy.nddata.Cutout2D`; an array
+        of shape ``(ny, nx)``, ``(bands, ny, nx)`` or ``(ny, nx, 3)``, also masked or a
+        `~astropy.units.Quantity`; a PIL image; a `SkyImage`. It is never changed and its memory is
+        never kept.
     hdu : int, str or (str, int), optional
         Number or name of the FITS HDU; the first that holds an image by default.
     cutout : (position, size), optional
