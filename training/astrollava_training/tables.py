@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Mapping
+import types
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from astrollava.errors import InvalidRequest
 
-__all__ = ["RecipeError", "read_toml"]
+__all__ = ["RecipeError", "build", "nearest", "parse_toml", "read_toml", "set_values"]
 
 T = TypeVar("T")
 
-_SCALARS: Mapping[Any, Any] = {int: (int,), float: (int, float), str: (str,)}
+_SCALARS: Mapping[Any, Any] = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
 
 
 class RecipeError(InvalidRequest):
@@ -29,7 +30,8 @@ def read_toml(kind: type[T], path: str | PathLike[str]) -> T:
     Parameters
     ----------
     kind : type
-        A dataclass with fields of type int, float, str, tuple of int or another such dataclass.
+        A dataclass with fields of type int, float, bool, str, a `Literal` of strings, a tuple of
+        any one of these, another such dataclass, or one of all that and None.
     path : path
         A TOML file; a field of a dataclass is a table of it.
 
@@ -41,27 +43,72 @@ def read_toml(kind: type[T], path: str | PathLike[str]) -> T:
     FileNotFoundError
         If there is no such file.
     """
+    return build(kind, parse_toml(path), where=str(path))
+
+
+def parse_toml(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read a file as plain tables; the errors are those of `read_toml`."""
     with Path(path).open("rb") as stream:
         try:
-            raw = tomllib.load(stream)
+            return tomllib.load(stream)
         except ValueError as error:
             raise RecipeError(f"{path} is no TOML: {error}", expected="a recipe") from None
-    return _build(kind, raw, where=str(path))
 
 
-def _build(kind: type[T], raw: Mapping[str, Any], where: str) -> T:
+def set_values(raw: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return tables with some values replaced, as ``--set`` of the command line asks.
+
+    Parameters
+    ----------
+    raw : dict
+        From `parse_toml`; left as it is.
+    assignments : iterable of str
+        ``"table.key=value"``: a value of TOML, or, where it is none, a text.
+
+    Raises
+    ------
+    RecipeError
+        For an assignment without a key or a value, or through a key that is no table.
+
+    Examples
+    --------
+    >>> set_values({"stage2": {"lr": 1e-5}}, ["stage2.lr=2e-5", "name=other"])
+    {'stage2': {'lr': 2e-05}, 'name': 'other'}
+    """
+    changed: dict[str, Any] = _copied(raw)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        *tables, key = [part.strip() for part in name.split(".")]
+        if not equals or not key or not all(tables):
+            raise RecipeError(f"--set {assignment!r}", expected="table.key=value")
+        inner = changed
+        for table in tables:
+            inner = inner.setdefault(table, {})
+            if not isinstance(inner, dict):
+                raise RecipeError(f"--set {assignment!r}: {table!r} is no table")
+        inner[key] = _value_of(text.strip())
+    return changed
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return a hint at the known name that was probably meant, empty where none is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""
+
+
+def build(kind: type[T], raw: Mapping[str, Any], where: str) -> T:
+    """Make a dataclass of a table; see `read_toml`. Errors begin with `where`."""
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    types = get_type_hints(kind)
+    types_of = get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in raw.items():
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
             raise RecipeError(
                 f"{where}: unknown key {key!r}",
                 expected=f"one of {', '.join(fields)}",
-                hint=f"Did you mean {near[0]!r}?" if near else "",
+                hint=nearest(key, list(fields)),
             )
-        values[key] = _value(types[key], value, f"{where}: {key}")
+        values[key] = _value(types_of[key], value, f"{where}: {key}")
     for name, wanted in fields.items():
         needed = wanted.default is wanted.default_factory is dataclasses.MISSING
         if needed and name not in values:
@@ -75,15 +122,38 @@ def _build(kind: type[T], raw: Mapping[str, Any], where: str) -> T:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
+    if get_origin(kind) in (Union, types.UnionType):
+        # TOML has no null: what is left out is None.
+        (kind,) = (inner for inner in get_args(kind) if inner is not type(None))
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise RecipeError(f"{where} is {value!r}", expected="a table")
-        return _build(kind, value, where)  # type: ignore[arg-type]
+        return build(kind, value, where)  # type: ignore[arg-type]
     if get_origin(kind) is tuple:
-        if not isinstance(value, list) or not all(type(v) is int for v in value):
-            raise RecipeError(f"{where} is {value!r}", expected="a list of integers")
-        return tuple(value)
+        inner = get_args(kind)[0]
+        if not isinstance(value, list):
+            raise RecipeError(f"{where} is {value!r}", expected="a list")
+        return tuple(_value(inner, one, f"{where}[{i}]") for i, one in enumerate(value))
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise RecipeError(
+                f"{where} is {value!r}",
+                expected=f"one of {', '.join(get_args(kind))}",
+                hint=nearest(str(value), get_args(kind)),
+            )
+        return value
     # A bool is an int to Python, but not to the author of a recipe.
-    if not isinstance(value, _SCALARS[kind]) or isinstance(value, bool):
+    if not isinstance(value, _SCALARS[kind]) or (isinstance(value, bool) and kind is not bool):
         raise RecipeError(f"{where} is {value!r}", expected=f"a value of type {kind.__name__}")
     return float(value) if kind is float else value
+
+
+def _copied(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copied(v) if isinstance(v, dict) else v for key, v in table.items()}
+
+
+def _value_of(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
