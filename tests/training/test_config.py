@@ -99,7 +99,10 @@ def test_all_that_a_file_says_is_in_the_recipe(tmp_path: Path) -> None:
         ('name = "x"\nseed = true', "seed is True"),
         ('name = "x"\nvision = 120', "vision is 120. Expected a table"),
         ('name = "x"\n[export]\nrender_background = "black"', "Expected a list"),
-        ('name = "x"\n[export]\nrender_background = [0, 0, 0.5]', r"render_background\[2\] is 0.5. Expected a value of type int"),
+        (
+            'name = "x"\n[export]\nrender_background = [0, 0, 0.5]',
+            r"\[2\] is 0.5.*type int",
+        ),
         ("name = ", "no TOML"),
         ('name = "\udcff"', "no TOML"),
     ],
