@@ -1,0 +1,238 @@
+"""Out to Aladin, DS9 and TOPCAT: results as a table, and their FITS files, over SAMP.
+
+SAMP is the messaging protocol of the Virtual Observatory (IVOA Recommendation 1.3). Applications on
+this machine meet at a hub that one of them runs; Aladin and TOPCAT start one with themselves.
+
+``astropy.samp`` is deprecated; its successor `pyvo.samp` asks google.com whether there is a network
+each time a client is made. The hub is therefore spoken to through its proxy, which asks nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astrollava.errors import PluginError
+from astrollava.hooks import Exporter, hookimpl
+
+__all__ = ["Samp", "astrollava_contract", "astrollava_exporters", "send_image", "send_table"]
+
+astrollava_contract = 1
+
+# A viewer is sent the images of a handful of results; of more, the table names the files.
+_MOST_IMAGES = 16
+# What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Samp(Exporter):
+    """Writes results as a VOTable and sends it, with the FITS files described, to a SAMP hub.
+
+    Parameters
+    ----------
+    timeout : float
+        Whole seconds that each application has to load what it is sent.
+    """
+
+    name = "samp"
+    suffix = ".vot"
+
+    def __init__(self, *, timeout: float = 30.0) -> None:
+        self.timeout = timeout
+
+    def write(self, results: Sequence[Any], path: Path) -> None:
+        """Write the table and send it; the images too, if they are files, sixteen at most.
+
+        Parameters
+        ----------
+        results : sequence of Description, Answer, Classification or Extraction
+            One or more. Those whose position is known carry it.
+        path : Path
+            The VOTable to write. It is written even if no application can be reached.
+
+        Raises
+        ------
+        PluginError
+            If there is no hub, no application at it that takes tables, or one fails.
+        """
+        table = _table(results)
+        table.write(path, format="votable", overwrite=True)
+        send_table(path, name="astrollava", timeout=self.timeout)
+        images = [file for result in results if (file := _fits_file(result)) is not None]
+        if len(images) <= _MOST_IMAGES:
+            with _hub() as hub:
+                # A table viewer is welcome to the table alone.
+                if hub.takers("image.load.fits"):
+                    for image in dict.fromkeys(images):
+                        hub.send("image.load.fits", _image_parameters(image), self.timeout)
+
+
+def send_table(path: Path | str, *, name: str = "", timeout: float = 30.0) -> tuple[str, ...]:
+    """Have every application that takes tables load a VOTable.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; it must stay until the applications have read it.
+    name : str
+        What they shall call it; its file's name by default.
+    timeout : float
+        Whole seconds that each has.
+
+    Returns
+    -------
+    tuple of str
+        The names of the applications that loaded it.
+
+    Raises
+    ------
+    PluginError
+        If there is no hub, no application at it that takes tables, or one fails.
+    """
+    file = Path(path).resolve()
+    parameters = {"url": file.as_uri(), "table-id": file.as_uri(), "name": name or file.name}
+    with _hub() as hub:
+        return hub.send("table.load.votable", parameters, timeout)
+
+
+def send_image(path: Path | str, *, timeout: float = 30.0) -> tuple[str, ...]:
+    """Have every application that takes FITS images load one.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; it must stay until the applications have read it.
+    timeout : float
+        Whole seconds that each has.
+
+    Returns
+    -------
+    tuple of str
+        The names of the applications that loaded it.
+
+    Raises
+    ------
+    PluginError
+        If there is no hub, no application at it that takes FITS images, or one fails.
+    """
+    with _hub() as hub:
+        return hub.send("image.load.fits", _image_parameters(Path(path).resolve()), timeout)
+
+
+def _image_parameters(file: Path) -> dict[str, str]:
+    return {"url": file.as_uri(), "image-id": file.as_uri(), "name": file.name}
+
+
+@dataclass(frozen=True)
+class _Hub:
+    """A registered connection to a hub."""
+
+    proxy: Any
+    key: str
+
+    def takers(self, mtype: str) -> list[str]:
+        """Return the ids of the applications that take such messages."""
+        return sorted(self.proxy.get_subscribed_clients(self.key, mtype))
+
+    def send(self, mtype: str, parameters: Mapping[str, str], timeout: float) -> tuple[str, ...]:
+        """Call every application that takes such messages, one after the other."""
+        message = {"samp.mtype": mtype, "samp.params": dict(parameters)}
+        took = []
+        for client in self.takers(mtype):
+            name = self._name(client)
+            answer = self.proxy.call_and_wait(self.key, client, message, str(max(1, int(timeout))))
+            if answer.get("samp.status") != "samp.ok":
+                reason = dict(answer.get("samp.error", {})).get("samp.errortxt", "no reason given")
+                raise PluginError(
+                    f"{name} could not load {parameters['name']}: {reason}",
+                    hint=f"The file itself is at {parameters['url']}",
+                )
+            took.append(name)
+        if not took:
+            raise PluginError(
+                f"no application at the SAMP hub takes {mtype}",
+                expected="one such as Aladin, DS9 or TOPCAT",
+                hint=f"Start one, or open {parameters['url']} yourself",
+            )
+        return tuple(took)
+
+    def _name(self, client: str) -> str:
+        return str(self.proxy.get_metadata(self.key, client).get("samp.name", client))
+
+
+@contextmanager
+def _hub() -> Iterator[_Hub]:
+    """Register with the hub that runs, and leave it at the end."""
+    import xmlrpc.client
+
+    from pyvo.samp import SAMPHubError, SAMPHubProxy
+    from pyvo.samp.lockfile_helpers import get_main_running_hub
+
+    proxy = SAMPHubProxy()
+    try:
+        # A lock file that names no hub, names a dead one or is garbled: each raises its own.
+        proxy.connect(hub_params=get_main_running_hub(), pool_size=1)
+        key = proxy.register(proxy.lockfile["samp.secret"])["samp.private-key"]
+    except (SAMPHubError, OSError, LookupError, ValueError, xmlrpc.client.Error) as error:
+        raise PluginError(
+            f"no SAMP hub can be reached ({error})",
+            hint="Start Aladin or TOPCAT, which bring a hub along, and send again",
+        ) from error
+    try:
+        proxy.declare_metadata(key, {"samp.name": "astrollava"})
+        yield _Hub(proxy, key)
+    except (OSError, xmlrpc.client.Error) as error:
+        raise PluginError(f"the SAMP hub or an application at it failed: {error}") from error
+    finally:
+        # Where the hub is gone, so is the registration.
+        with suppress(OSError, xmlrpc.client.Error):
+            proxy.unregister(key)
+        proxy.disconnect()
+
+
+def _table(results: Sequence[Any]) -> Any:
+    import numpy as np
+    from astropy.table import MaskedColumn, Table
+
+    rows = [result.to_dict() for result in results]
+    sources = [row["provenance"]["source"] for row in rows]
+    centres = [source.get("centre") or (np.nan, np.nan) for source in sources]
+    columns: dict[str, Sequence[str]] = {
+        "image": [str(source.get("path") or source.get("kind", "")) for source in sources],
+        "result": [row["type"] for row in rows],
+        "text": [str(result) for result in results],
+        "question": [row.get("question", "") for row in rows],
+        "label": [next(iter(row.get("probabilities", {})), "") for row in rows],
+        "model": [row["provenance"]["model"]["name"] for row in rows],
+        "created": [row["provenance"]["created"] for row in rows],
+    }
+    table = Table({name: [_xml(value) for value in column] for name, column in columns.items()})
+    for index, (name, ucd) in enumerate([("ra", "pos.eq.ra"), ("dec", "pos.eq.dec")], start=1):
+        values = np.array([centre[index - 1] for centre in centres], dtype=float)
+        column = MaskedColumn(values, mask=np.isnan(values), unit="deg")
+        column.meta["ucd"] = f"{ucd};meta.main"
+        table.add_column(column, index=index, name=name)
+    return table
+
+
+def _xml(text: str) -> str:
+    """Replace what a VOTable cannot hold: control characters and halves of surrogate pairs."""
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def _fits_file(result: Any) -> Path | None:
+    source = result.provenance.source
+    if source.get("kind") != "fits" or not source.get("path"):
+        return None
+    file = Path(source["path"]).resolve()
+    return file if file.is_file() else None
+
+
+@hookimpl
+def astrollava_exporters() -> list[Exporter]:
+    """Give the exporter to SAMP."""
+    return [Samp()]

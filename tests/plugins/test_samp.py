@@ -1,0 +1,220 @@
+"""Results reach a real SAMP hub and the applications at it, or say why they did not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import pytest
+from astropy.table import Table
+
+from astrollava.errors import PluginError
+from astrollava.images import example
+from sample_results import answer, classification, description, provenance
+
+pytest.importorskip("pyvo.samp")
+
+from pyvo.samp import SAMPHubServer, SAMPIntegratedClient, conf
+
+from astrollava_plugins.samp import Samp, astrollava_exporters, send_image, send_table
+
+LOADS = {"table.load.votable": "tables", "image.load.fits": "images"}
+
+
+@dataclass
+class Viewer:
+    """An application at the hub: keeps what it was asked to load, and answers."""
+
+    client: SAMPIntegratedClient
+    status: str = "samp.ok"
+    silent: bool = False
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
+
+    def load(self, key: str, sender: str, msg_id: str, mtype: str, params: Any, extra: Any) -> None:
+        getattr(self, LOADS[mtype]).append(dict(params))
+        if not self.silent:
+            error = {"samp.errortxt": "out of colours"} if self.status != "samp.ok" else None
+            self.client.ereply(msg_id, self.status, result={}, error=error)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SAMPHubServer]:
+    # The tests' own hub, found as any is; nobody is asked whether there is a network.
+    lock = tmp_path / "hub.lock"
+    monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{lock.as_uri()}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with conf.set_temp("use_internet", False):
+        server = SAMPHubServer(web_profile=False, addr="127.0.0.1", pool_size=1)
+        server.start()
+        yield server
+        if server.is_running:
+            server.stop()
+
+
+@pytest.fixture
+def join(hub: SAMPHubServer) -> Iterator[Callable[..., Viewer]]:
+    joined: list[SAMPIntegratedClient] = []
+
+    def joining(name: str, *mtypes: str, **options: Any) -> Viewer:
+        client = SAMPIntegratedClient(name=name, addr="127.0.0.1")
+        client.connect(hub=hub, pool_size=1)
+        joined.append(client)
+        viewer = Viewer(client, **options)
+        for mtype in mtypes:
+            client.bind_receive_call(mtype, viewer.load)
+        return viewer
+
+    yield joining
+    for client in joined:
+        if client.is_connected:
+            client.disconnect()
+
+
+def local(url: str) -> Path:
+    parts = urlsplit(url)
+    assert parts.scheme == "file"
+    return Path(url2pathname(parts.path))
+
+
+def test_a_table_of_results_reaches_every_viewer_of_tables(
+    tmp_path: Path, join: Callable[..., Viewer]
+) -> None:
+    """What was said must arrive with where it is in the sky, for TOPCAT and Aladin to match."""
+    topcat, aladin = join("TOPCAT", *LOADS), join("Aladin", "table.load.votable")
+    results = [description("A spiral — ΔRA < 1 & rising."), answer(), classification()]
+    path = tmp_path / "said.vot"
+    Samp().write(results, path)
+    assert len(topcat.tables) == len(aladin.tables) == 1
+    assert local(topcat.tables[0]["url"]) == path
+    table = Table.read(path, format="votable")
+    assert list(table["text"]) == [str(result) for result in results]
+    assert list(table["question"]) == ["", "Is there a bar?", ""]
+    assert list(table["label"]) == ["", "", "spiral"]
+    assert table["ra"].unit == "deg"
+    assert table["ra"][0] == 184.9513
+    assert table["dec"][0] == 14.4167
+    # The sample's file is not there: nothing is sent that nobody could load.
+    assert topcat.images == []
+
+
+def test_images_go_to_the_viewers_of_images_once_each(
+    tmp_path: Path, join: Callable[..., Viewer]
+) -> None:
+    """DS9 must get the FITS file described; a table viewer must not be sent images."""
+    ds9, topcat = join("DS9", *LOADS), join("TOPCAT", "table.load.votable")
+    source = {"kind": "fits", "path": str(example())}
+    results = [kind(provenance=provenance(source=source)) for kind in (description, answer)]
+    Samp().write(results, tmp_path / "two.vot")
+    assert [local(sent["url"]) for sent in ds9.images] == [example()]
+    assert ds9.images[0]["name"] == example().name
+    assert topcat.images == []
+    assert send_image(example()) == ("DS9",)
+
+
+def test_many_results_do_not_flood_a_viewer(tmp_path: Path, join: Callable[..., Viewer]) -> None:
+    """A catalogue of thousands would open thousands of windows."""
+    ds9 = join("DS9", *LOADS)
+    results = []
+    for index in range(17):
+        copy = tmp_path / f"{index}.fits"
+        copy.write_bytes(example().read_bytes())
+        source = {"kind": "fits", "path": str(copy)}
+        results.append(description(provenance=provenance(source=source)))
+    Samp().write(results, tmp_path / "many.vot")
+    assert ds9.images == []
+    assert len(ds9.tables) == 1
+
+
+def test_a_viewer_that_fails_is_named_with_its_reason(
+    tmp_path: Path, join: Callable[..., Viewer]
+) -> None:
+    """A silent failure would look like success; the file is there all the same."""
+    join("Aladin", "table.load.votable", status="samp.error")
+    path = tmp_path / "said.vot"
+    with pytest.raises(PluginError, match=r"Aladin could not load .*: out of colours"):
+        Samp().write([description()], path)
+    assert path.is_file()
+
+
+def test_a_viewer_that_never_answers_is_not_waited_for_for_ever(
+    tmp_path: Path, join: Callable[..., Viewer]
+) -> None:
+    """A hung application must not hang the user's session."""
+    join("Aladin", "table.load.votable", silent=True)
+    began = time.monotonic()
+    with pytest.raises(PluginError):
+        Samp(timeout=1).write([description()], tmp_path / "said.vot")
+    assert time.monotonic() - began < 6
+
+
+def test_nobody_at_the_hub_is_said(tmp_path: Path, hub: SAMPHubServer) -> None:
+    """A hub alone shows nothing: the user must learn that no viewer runs."""
+    path = tmp_path / "said.vot"
+    with pytest.raises(PluginError, match=r"no application at the SAMP hub .* DS9 or TOPCAT"):
+        Samp().write([description()], path)
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("lock", [None, "", "nonsense", "samp.hub.xmlrpc.url=http://127.0.0.1:9/"])
+def test_no_hub_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str | None) -> None:
+    """No lock file, an empty or garbled one, that of a hub which died: each once, in words."""
+    file = tmp_path / "hub.lock"
+    if lock is not None:
+        file.write_text(lock, encoding="utf-8")
+    monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{file.as_uri()}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(PluginError, match="no SAMP hub can be reached"):
+        send_table(tmp_path / "any.vot")
+
+
+def test_a_hub_that_ends_meanwhile_is_said(hub: SAMPHubServer, tmp_path: Path) -> None:
+    """Aladin may be closed while its hub is in use."""
+    stopper = SAMPIntegratedClient(name="stopper", addr="127.0.0.1")
+    stopper.connect(hub=hub, pool_size=1)
+
+    def stop(*_: Any) -> None:
+        threading.Thread(target=hub.stop, daemon=True).start()
+
+    stopper.bind_receive_call("table.load.votable", stop)
+    with pytest.raises(PluginError):
+        send_table(tmp_path / "any.vot", timeout=2)
+
+
+def test_text_that_xml_cannot_hold_still_makes_a_table(
+    tmp_path: Path, join: Callable[..., Viewer]
+) -> None:
+    """A control character of a model, or a file name that is no UTF-8, would spoil the table."""
+    topcat = join("TOPCAT", "table.load.votable")
+    source = {"kind": "array", "path": "a\udcff.fits"}
+    result = description("a\x00b\x0bc ]]> <TD>", provenance=provenance(source=source), flags=())
+    Samp().write([result], tmp_path / "odd.vot")
+    table = Table.read(tmp_path / "odd.vot", format="votable")
+    assert table["text"][0] == "a\ufffdb\ufffdc ]]> <TD>"
+    assert table["image"][0] == "a\ufffd.fits"
+    assert table["ra"].mask[0]
+    assert len(topcat.tables) == 1
+
+
+def test_no_site_is_asked_whether_there_is_a_network(
+    tmp_path: Path, join: Callable[..., Viewer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyvo asks google.com for every client it makes; a user offline by choice must not."""
+    join("TOPCAT", "table.load.votable")
+    conf.use_internet = True
+    asked = []
+    monkeypatch.setattr("pyvo.samp.utils.urlopen", lambda *a, **k: asked.append(a))
+    Samp().write([description()], tmp_path / "said.vot")
+    assert asked == []
+
+
+def test_the_hook_gives_the_exporter() -> None:
+    """Without it, `--export samp:said.vot` would not be known."""
+    (exporter,) = astrollava_exporters()
+    assert (exporter.name, exporter.suffix) == ("samp", ".vot")
