@@ -52,7 +52,7 @@ class Samp(Exporter):
         results : sequence of Description, Answer, Classification or Extraction
             One or more. Those whose position is known carry it.
         path : Path
-            The VOTable to write. It is written even if no application can be reached.
+            The VOTable to write. The applications have read it when this returns.
 
         Raises
         ------
@@ -147,16 +147,13 @@ class _Hub:
             answer = self.proxy.call_and_wait(self.key, client, message, str(max(1, int(timeout))))
             if answer.get("samp.status") != "samp.ok":
                 reason = dict(answer.get("samp.error", {})).get("samp.errortxt", "no reason given")
-                raise PluginError(
-                    f"{name} could not load {parameters['name']}: {reason}",
-                    hint=f"The file itself is at {parameters['url']}",
-                )
+                raise PluginError(f"{name} could not load {parameters['name']}: {reason}")
             took.append(name)
         if not took:
             raise PluginError(
                 f"no application at the SAMP hub takes {mtype}",
                 expected="one such as Aladin, DS9 or TOPCAT",
-                hint=f"Start one, or open {parameters['url']} yourself",
+                hint="Start one and send again",
             )
         return tuple(took)
 
