@@ -24,6 +24,9 @@ Logits: TypeAlias = npt.NDArray[np.float32]
 
 #: Rows of logits asked for in one decode at most; bounds the compute buffer of large vocabularies.
 MAX_OUTPUTS = 32
+#: Tokens from which on llama.cpp's flash attention on a CPU cuts a lone token's work among threads,
+#: and adds in another order than beside others: one thread does what several do for many.
+_LONE_LIMIT = 256
 
 
 class Context:
@@ -44,8 +47,9 @@ class Context:
     sequences : int
         How many, at most `MAX_OUTPUTS`.
     flash_attention : bool
-        Whether llama.cpp may use it. On a CPU with more than one thread its result for a sequence
-        of more than 256 tokens depends on whether others are evaluated beside it.
+        Whether llama.cpp may use it.
+    on_gpu : bool
+        Whether evaluations are not the CPU's.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Context:
         threads: int,
         sequences: int = 1,
         flash_attention: bool = False,
+        on_gpu: bool = False,
     ) -> None:
         llama = lib.llama
         params = llama.llama_context_default_params()
@@ -83,6 +88,8 @@ class Context:
         self._lib = lib
         self.threads = threads
         self.flash_attention = flash_attention
+        self._lone_limit = _LONE_LIMIT if flash_attention and not on_gpu else n_ctx
+        self._threads = self._using = threads
         self.sequences = sequences
         self._memory = llama.llama_get_memory(self._pointer)
         self.n_vocab = model.n_vocab
@@ -134,7 +141,7 @@ class Context:
         self._positions[:n] = positions
         self._sequence_ids[:n] = sequences
         self._wanted[:n] = 1
-        self._run(self._batch, n)
+        self._run(self._batch, n, positions[0])
 
     def decode_tokens(
         self, tokens: Sequence[int], position: int, sequence: int, *, all_logits: bool = False
@@ -146,7 +153,7 @@ class Context:
         self._sequence_ids[:n] = sequence
         self._wanted[:n] = all_logits
         self._wanted[n - 1] = 1
-        self._run(self._batch, n)
+        self._run(self._batch, n, position)
 
     def decode_embeddings(
         self,
@@ -168,12 +175,20 @@ class Context:
         if not causal:
             self._lib.llama.llama_set_causal_attn(self._pointer, False)
         try:
-            self._run(self._embedded, n)
+            self._run(self._embedded, n, position)
         finally:
             if not causal:
                 self._lib.llama.llama_set_causal_attn(self._pointer, True)
 
-    def _run(self, batch: Any, n: int) -> None:
+    def use(self, threads: int) -> None:
+        """Evaluate with so many threads from now on; results do not depend on it."""
+        self._threads = threads
+
+    def _run(self, batch: Any, n: int, position: int) -> None:
+        threads = 1 if n == 1 and position >= self._lone_limit else self._threads
+        if threads != self._using:
+            self._lib.llama.llama_set_n_threads(self._pointer, threads, threads)
+            self._using = threads
         batch.n_tokens = n
         self._best = None
         self._kept = int(np.count_nonzero(self._wanted[:n]))

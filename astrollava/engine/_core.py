@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from contextlib import ExitStack
@@ -13,7 +12,8 @@ from astrollava.engine import runtime
 from astrollava.engine._context import MAX_OUTPUTS, Context
 from astrollava.engine._native import TextModel
 from astrollava.engine._prompt import TEXT_BLOCK
-from astrollava.engine._turns import Turns
+from astrollava.engine._sharing import Sharing
+from astrollava.engine._towers import Towers
 from astrollava.engine.class_token import class_token_order
 from astrollava.engine.scheduler import Scheduler
 from astrollava.engine.vision import Projector
@@ -32,6 +32,10 @@ _MAX_BATCH = 512
 #: Sequences at most where nobody says, and the share of the free memory they may take.
 _MOST_SEQUENCES = 16
 _MEMORY_SHARE = 0.25
+#: Share of the free memory that a second copy of the vision tower may take.
+_COPY_SHARE = 0.125
+#: Weights of a language model that one thread reads in time for a lone token.
+_SMALL_TEXT_BYTES = 256 * 2**20
 
 _log = logging.getLogger("astrollava")
 
@@ -44,13 +48,12 @@ class Core:
 
     Attributes
     ----------
+    towers : Towers
+        Encode images with the projector, or a copy of it.
     scheduler : Scheduler
         Works with the text model.
     seeing, words : threading.Lock
         Held while the projector, or the model's vocabulary, is used outside the scheduler.
-    compute : context manager
-        Held during each evaluation by one of the two, where both together would want more cores
-        than there are.
     """
 
     def __init__(
@@ -58,14 +61,14 @@ class Core:
         lib: runtime.Bindings,
         model: TextModel,
         projector: Projector,
+        towers: Towers,
         scheduler: Scheduler,
-        compute: contextlib.AbstractContextManager[object],
     ) -> None:
         self.lib = lib
         self.model = model
         self.projector = projector
+        self.towers = towers
         self.scheduler = scheduler
-        self.compute = compute
         self.seeing = threading.Lock()
         self.words = threading.Lock()
         self.closed = False
@@ -85,7 +88,7 @@ class Core:
 
     def _free(self) -> None:
         with self.seeing, self.words:
-            self.projector.free()
+            self.towers.free()
             self.model.free()
 
 
@@ -131,6 +134,12 @@ def load_core(
             longest = n_ctx or min(model.n_ctx_train, _DEFAULT_CONTEXT)
             text_threads = threads or _threads_for(text, _TEXT_BYTES_PER_THREAD)
 
+            # Beyond 256 tokens it has to evaluate a lone token with one thread, which makes a large
+            # model slow.
+            flash_attention = (
+                n_gpu_layers != 0 or text_threads == 1 or text.stat().st_size <= _SMALL_TEXT_BYTES
+            )
+
             def make_context(sequences: int, tokens: int | None) -> Context:
                 with logs.Captured():
                     return Context(
@@ -140,17 +149,28 @@ def load_core(
                         n_batch=n_batch,
                         threads=text_threads,
                         sequences=sequences,
-                        flash_attention=n_gpu_layers != 0 or text_threads == 1,
+                        flash_attention=flash_attention,
+                        on_gpu=n_gpu_layers != 0,
                     )
 
-            limit = parallel or _sequences_for(model.kv_bytes_per_token * longest)
-            crowded = text_threads + projector.threads > runtime.physical_cores()
-            compute: contextlib.AbstractContextManager[object] = (
-                Turns() if crowded else contextlib.nullcontext()
+            sharing = Sharing(
+                runtime.physical_cores(),
+                tower=0 if projector_on_gpu else projector.threads,
+                text=0 if n_gpu_layers else text_threads,
             )
-            scheduler = Scheduler(make_context, limit=limit, exact=exact, compute=compute)
+
+            def copy() -> Projector:
+                with _load_lock, logs.Captured():
+                    return Projector(lib, mmproj, model, on_gpu=False, threads=sharing.beside)
+
+            limit = parallel or _sequences_for(model.kv_bytes_per_token * longest)
+            scheduler = Scheduler(make_context, limit=limit, exact=exact, sharing=sharing)
+            room = runtime.available_memory() * _COPY_SHARE > mmproj.stat().st_size
+            towers = Towers(
+                projector, copy if room and not projector.reads_class_token else None, sharing
+            )
         undo.pop_all()
-    return Core(lib, model, projector, scheduler, compute)
+    return Core(lib, model, projector, towers, scheduler)
 
 
 def _threads_for(path: Path, per_thread: int) -> int:

@@ -249,8 +249,7 @@ class Engine:
             found = self._images.get(key)
             if found is not None:
                 return found
-            with core.compute:
-                found = core.projector.encode(rgb, key)
+            found = core.towers.encode(rgb, key, busy=core.scheduler.busy)
             self._images.memory.put(found)
         # On disk, too, where asked for; not under the lock, since a disk may be slow.
         self._images.put(found)

@@ -8,7 +8,6 @@ first more than one request at a time.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 
 from astrollava.engine._context import Context
 from astrollava.engine._prompt import ImageBlock, size_of
+from astrollava.engine._sharing import Sharing
 from astrollava.engine.independence import rows_are_independent
 from astrollava.engine.requests import Request, Work
 from astrollava.engine.slots import Slot
@@ -59,8 +59,8 @@ class Scheduler:
         Sequences at most.
     exact : bool
         Whether a result must not depend, to the last bit, on what is worked on beside it.
-    compute : context manager
-        Held during each evaluation: whatever else uses all cores holds it, too.
+    sharing : Sharing
+        Says with how many threads to evaluate.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Scheduler:
         *,
         limit: int,
         exact: bool,
-        compute: contextlib.AbstractContextManager[object],
+        sharing: Sharing,
     ) -> None:
         self._make_context = make_context
         self.limit = limit
         self._exact = exact
-        self._compute = compute
+        self._sharing = sharing
         self.context = make_context(1, None)
         self.slots = [Slot(self.context, 0)]
         self._retired: Context | None = None
@@ -114,6 +114,11 @@ class Scheduler:
                 )
                 self._thread.start()
             self._changed.notify()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is text being generated, or waiting to be."""
+        return bool(self._jobs or self._waiting)
 
     @property
     def row_by_row(self) -> bool:
@@ -313,7 +318,8 @@ class Scheduler:
                 request.drop()
                 self._jobs.remove(job)
                 return
-            with self._compute:
+            with self._sharing.generating() as threads:
+                job.slot.context.use(threads)
                 job.token = next(job.work) if job.token is None else job.work.send(row)
         except StopIteration:
             self._jobs.remove(job)
@@ -356,7 +362,8 @@ class Scheduler:
         if idle:
             slots = sorted([*idle, *slots], key=lambda slot: slot.sequence)
         tokens = {job.slot.sequence: job.token or 0 for job in jobs}
-        with self._compute:
+        with self._sharing.generating() as threads:
+            context.use(threads)
             context.decode_rows(
                 [tokens.get(slot.sequence, 0) for slot in slots],
                 [slot.position for slot in slots],
