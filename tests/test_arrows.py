@@ -59,7 +59,7 @@ ARROWS: dict[str, set[str]] = {
     "bundle": {"_cache", "describer", "errors", "models"},
     "cli": {
         "_html", "bundle", "conversation", "convert", "describer", "doctor", "errors", "faithful",
-        "images",
+        "hooks", "images",
         "models", "parity", "quantize", "results", "sheet", "vocabularies",
     },
     "__main__": {"cli"},

@@ -18,6 +18,7 @@ from astrollava.cli.describe import describe
 from astrollava.cli.doctor import doctor
 from astrollava.cli.extract import extract
 from astrollava.cli.models import app as models
+from astrollava.cli.plugins import app as plugins
 
 __all__ = ["app"]
 
@@ -79,3 +80,4 @@ for command in (describe, ask, chat, classify, extract, demo, doctor):
     app.command()(guarded(command))
 app.add_typer(models)
 app.add_typer(bundle)
+app.add_typer(plugins)

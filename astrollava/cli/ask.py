@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from astrollava.cli._exports import Export, Exports
 from astrollava.cli._flags import note_cut, note_flags
 from astrollava.cli._options import (
     Bands,
@@ -45,6 +46,7 @@ def ask(
     source: Source,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know.")],
     as_json: Json = False,
+    export: Export = None,
     hdu: Hdu = None,
     cutout: Cutout = None,
     bands: Bands = None,
@@ -68,17 +70,21 @@ def ask(
     _refuse_swapped(source, question)
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
+    exports = Exports(export)
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
         if as_json:
             answer = describer.ask(parse_source(source), question, **arguments)
             write_json({"source": source, **answer.to_dict()})
         elif is_interactive():
-            note_cut(_on_screen(describer, source, question, arguments), indent=2)
+            answer = _on_screen(describer, source, question, arguments)
+            note_cut(answer, indent=2)
         else:
             answer = describer.ask(parse_source(source), question, **arguments)
             say(answer.text)
             note_flags(answer)
             note_cut(answer)
+        exports.add(answer)
+    exports.write()
 
 
 def _refuse_swapped(source: str, question: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from astrollava.cli._bars import bar_chart
+from astrollava.cli._exports import Export, Exports
 from astrollava.cli._options import (
     Bands,
     Combine,
@@ -47,6 +48,7 @@ def classify(
         str | None, typer.Option(metavar="TEXT", help="Ask this before the labels are scored.")
     ] = None,
     as_json: Json = False,
+    export: Export = None,
     hdu: Hdu = None,
     cutout: Cutout = None,
     bands: Bands = None,
@@ -64,10 +66,12 @@ def classify(
     """
     arguments: dict[str, Any] = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments["vocabulary"] = _vocabulary(labels, vocabulary, question)
+    exports = Exports(export)
     drawn = is_interactive()
 
     def classify_one(_: int, source: str) -> None:
         result = taken(ahead) if ahead else describer.classify(parse_source(source), **arguments)
+        exports.add(result)
         if as_json:
             write_json({"source": source, **result.to_dict()})
             return
@@ -86,7 +90,10 @@ def classify(
                 given(sources), on_error="return", progress=False, **arguments
             )
             undo.callback(ahead.close)
-        failed = one_by_one(sources, classify_one, as_json=as_json)
+        try:
+            failed = one_by_one(sources, classify_one, as_json=as_json)
+        finally:
+            exports.write()
     if failed:
         raise typer.Exit(failed)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from astrollava.cli._exports import Export, Exports, check_writable
 from astrollava.cli._flags import note_cut, note_flags
 from astrollava.cli._options import (
     Bands,
@@ -47,6 +48,7 @@ def describe(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a page with the pictures.")
     ] = None,
+    export: Export = None,
     prompt: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Say this to the model instead.")
     ] = None,
@@ -73,7 +75,8 @@ def describe(
     if prompt is not None:
         arguments["prompt"] = prompt
     if html is not None:
-        _check_writable(html)
+        check_writable(html, "--html FILE")
+    exports = Exports(export)
     on_screen = not as_json and is_interactive()
     if on_screen:
         say("")
@@ -95,7 +98,9 @@ def describe(
                 note_flags(result)
         if not as_json:
             note_cut(result, indent=2 if on_screen else 0)
-        results.append(result)
+        exports.add(result)
+        if html is not None:
+            results.append(result)
 
     with ExitStack() as undo:
         describer = undo.enter_context(open_describer(model, mmproj, gpu_layers, threads))
@@ -111,6 +116,7 @@ def describe(
             # After a Ctrl-C too: what was made until then may have taken hours.
             if html is not None and results:
                 _write_page(html, results)
+            exports.write()
     if failed:
         raise typer.Exit(failed)
 
@@ -127,28 +133,12 @@ def _on_screen(describer: Describer, source: str, arguments: dict[str, Any]) -> 
     return stream.result
 
 
-def _check_writable(path: Path) -> None:
-    """Raise now what writing would raise when all the work is done."""
-    new = not path.exists()
-    try:
-        with path.open("ab"):
-            pass
-        if new:
-            path.unlink()
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
 def _write_page(path: Path, results: list[Description]) -> None:
     from astrollava._html import page
 
     try:
         path.write_text(page(results), encoding="utf-8")
     except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> InvalidRequest:
-    return InvalidRequest(
-        f"{str(path)!r} cannot be written: {error.strerror}", hint="Give another --html FILE"
-    )
+        raise InvalidRequest(
+            f"{str(path)!r} cannot be written: {error.strerror}", hint="Give another --html FILE"
+        ) from None

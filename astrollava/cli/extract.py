@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from astrollava.cli._exports import Export, Exports
 from astrollava.cli._flags import note_flags
 from astrollava.cli._options import (
     Bands,
@@ -55,6 +56,7 @@ def extract(
         typer.Option(metavar="TEXT", help="Ask this, in place of a list of the properties."),
     ] = None,
     as_json: Json = False,
+    export: Export = None,
     hdu: Hdu = None,
     cutout: Cutout = None,
     bands: Bands = None,
@@ -76,6 +78,7 @@ def extract(
     wanted = _read(schema, source)
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
+    exports = Exports(export)
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
         try:
             result = describer.extract(parse_source(source), wanted, prompt=prompt, **arguments)
@@ -84,11 +87,13 @@ def extract(
                 record = {"type": type(error).__name__, "message": str(error), "text": error.text}
                 write_json({"source": source, "error": record})
             raise
+    exports.add(result)
     if as_json:
         write_json({"source": source, **result.to_dict()})
-        return
-    say(_written(result))
-    note_flags(result)
+    else:
+        say(_written(result))
+        note_flags(result)
+    exports.write()
 
 
 def _read(path: str, source: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from astrollava.hooks.exporting import export
     from astrollava.hooks.fetching import Fetcher, Footprint
     from astrollava.hooks.kinds import Exporter, Fact, FactProvider, Reader
     from astrollava.hooks.manager import BrokenPlugin, Plugin, Plugins, plugins
@@ -38,6 +39,7 @@ __all__ = [
     "RemoteFile",
     "SkyImage",
     "Vocabulary",
+    "export",
     "hookimpl",
     "hookspec",
     "plugins",
@@ -70,6 +72,7 @@ _HOMES = {
     "RemoteFile": "models.catalog",
     "SkyImage": "images",
     "Vocabulary": "vocabularies",
+    "export": "hooks.exporting",
     "plugins": "hooks.manager",
 }
 

@@ -164,6 +164,8 @@ def _things(name: str, hook: _Hook, given: Any) -> list[Any]:
             subclass = isinstance(thing, type) and issubclass(thing, wanted)
             also = ": make an instance of it" if subclass else ""
             raise Unusable(f"its {name}() gives {_shown(thing)}, no {wanted.__name__}{also}")
+        if hook.kind == "models" and thing.repo is None and thing.checkpoint is None:
+            raise Unusable(f"its model {thing.name!r} has neither a repo nor a checkpoint")
     return things
 
 

@@ -217,7 +217,9 @@ def plugin_of(name: str) -> str | None:
         The model's name, in any case.
     """
     key = name.strip().lower()
-    offer = None if key in _added else _plugged.offered("models").get(key)
+    if key in _table() or key in _added:
+        return None
+    offer = _plugged.offered("models").get(key)
     return None if offer is None else offer.plugin
 
 

@@ -22,18 +22,20 @@ _BUNDLE: Final = "on a bundle"
 
 def list_models(as_json: Json = False) -> None:
     """List the models that can be called by a name."""
-    from astrollava.models.catalog import entries
+    from astrollava.models.catalog import entries, plugin_of
 
     if as_json:
         for entry in entries():
-            write_json({**dataclasses.asdict(entry), "here": _state(entry)})
+            plugin = plugin_of(entry.name)
+            write_json({**dataclasses.asdict(entry), "plugin": plugin, "here": _state(entry)})
         for folder, manifest in _bundled():
             write_json(_record(folder, manifest))
     elif is_interactive():
         _draw(entries())
     else:
         for entry in entries():
-            say(f"{entry.name}\t{_size(entry)}\t{_state(entry)}\t{entry.licence}")
+            words = [entry.name, _size(entry), _state(entry), entry.licence, *_plugin(entry)]
+            say("\t".join(clean_line(word) for word in words))
         for _, manifest in _bundled():
             licence = clean_line(manifest.licence or "-")
             say(f"{manifest.name}\t{size_words(_bytes(manifest))}\t{_BUNDLE}\t{licence}")
@@ -72,6 +74,13 @@ def _state(entry: Entry) -> str:
     return "here" if store.cached(entry.name) else "not here"
 
 
+def _plugin(entry: Entry) -> list[str]:
+    from astrollava.models.catalog import plugin_of
+
+    plugin = plugin_of(entry.name)
+    return [] if plugin is None else [f"plugin {plugin}"]
+
+
 def _size(entry: Entry) -> str:
     return size_words(entry.size) if entry.size else "-"
 
@@ -94,7 +103,7 @@ def _draw(entries: tuple[Entry, ...]) -> None:
             Text(f"  {entry.name}", style="bold" if here else ""),
             Text(_size(entry), style="dim"),
             Text(state, style="green" if here else "dim"),
-            Text(entry.good_at),
+            Text(clean_line("; ".join(filter(None, (entry.good_at, *_plugin(entry)))))),
         )
     for _, manifest in _bundled():
         table.add_row(

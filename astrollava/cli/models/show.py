@@ -28,13 +28,15 @@ Name = Annotated[
 
 def show(name: Name, mmproj: Mmproj = None, as_json: Json = False) -> None:
     """Show all that is known of a model: what is inside its files, its licence, its hashes."""
-    from astrollava.models.catalog import find
+    from astrollava.models.catalog import find, plugin_of
 
     entry = find(name)
     facts = _facts(name, mmproj, entry)
     if as_json:
         listed = dataclasses.asdict(entry) if entry is not None else None
-        write_json({"catalogue": listed, "here": facts is not None, "facts": facts})
+        plugin = None if entry is None else plugin_of(entry.name)
+        here = facts is not None
+        write_json({"catalogue": listed, "plugin": plugin, "here": here, "facts": facts})
         return
     lines = [*(_listed(entry) if entry else ()), *(_inside(facts) if facts else ())]
     _draw(lines)
@@ -58,7 +60,10 @@ def _facts(name: str, mmproj: Path | None, entry: Entry | None) -> dict[str, Any
 
 
 def _listed(entry: Entry) -> Iterator[tuple[str, str]]:
+    from astrollava.models.catalog import plugin_of
+
     yield "name", f"{entry.name}: {entry.title}"
+    yield "plugin", plugin_of(entry.name) or ""
     yield "good at", entry.good_at
     yield "needs", entry.needs
     yield "note", entry.note

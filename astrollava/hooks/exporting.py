@@ -1,0 +1,74 @@
+"""Results written by a plugin's exporter: a whole file, or none."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astrollava.errors import AstrollavaError, InvalidRequest, PluginError
+
+if TYPE_CHECKING:
+    from astrollava.results import Answer, Classification, Description, Extraction
+
+    Result = Answer | Classification | Description | Extraction
+
+__all__ = ["export"]
+
+
+def export(results: Result | Sequence[Result], path: str | PathLike[str], exporter: str) -> Path:
+    """Write results with the exporter of a plugin.
+
+    Parameters
+    ----------
+    results : result, or sequence of results
+        One or more descriptions, answers, classifications or extractions.
+    path : path-like
+        The file to write; its folder must exist. What is there is replaced when all is written, and
+        stays if that fails.
+    exporter : str
+        The name of the exporter: see ``astrollava plugins list``.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InvalidRequest
+        If there is no such exporter, no result, or the file cannot be written.
+    PluginError
+        If the exporter fails.
+    """
+    from astrollava.hooks.manager import plugins
+
+    writer = plugins().get_exporter(exporter)
+    given = list(results) if isinstance(results, Sequence) else [results]
+    if not given:
+        raise InvalidRequest("there is no result to export", expected="one or more")
+    target = Path(path)
+    # The suffix stays: libraries choose a format by it.
+    whole = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
+    try:
+        writer.write(given, whole)
+        if not whole.is_file():
+            raise PluginError(f"the exporter {exporter} wrote no file")
+        whole.replace(target)
+    except AstrollavaError:
+        raise
+    except OSError as error:
+        raise InvalidRequest(
+            f"{str(target)!r} cannot be written: {error.strerror or error}",
+            hint="Choose another file",
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"the exporter {exporter} failed with {type(error).__name__}: {error}",
+            hint=f"See: astrollava plugins check {plugins().offered('exporters')[exporter].plugin}",
+        ) from error
+    finally:
+        whole.unlink(missing_ok=True)
+    return target
