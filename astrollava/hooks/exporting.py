@@ -1,8 +1,7 @@
-"""Results written by a plugin's exporter: a whole file, or none."""
+"""Results written by a plugin's exporter, whatever that does."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -26,8 +25,7 @@ def export(results: Result | Sequence[Result], path: str | PathLike[str], export
     results : result, or sequence of results
         One or more descriptions, answers, classifications or extractions.
     path : path-like
-        The file to write; its folder must exist. What is there is replaced when all is written, and
-        stays if that fails.
+        The file to write; its folder must exist. What is there is lost.
     exporter : str
         The name of the exporter: see ``astrollava plugins list``.
 
@@ -50,13 +48,8 @@ def export(results: Result | Sequence[Result], path: str | PathLike[str], export
     if not given:
         raise InvalidRequest("there is no result to export", expected="one or more")
     target = Path(path)
-    # The suffix stays: libraries choose a format by it.
-    whole = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
     try:
-        writer.write(given, whole)
-        if not whole.is_file():
-            raise PluginError(f"the exporter {exporter} wrote no file")
-        whole.replace(target)
+        writer.write(given, target)
     except AstrollavaError:
         raise
     except OSError as error:
@@ -69,6 +62,6 @@ def export(results: Result | Sequence[Result], path: str | PathLike[str], export
             f"the exporter {exporter} failed with {type(error).__name__}: {error}",
             hint=f"See: astrollava plugins check {plugins().offered('exporters')[exporter].plugin}",
         ) from error
-    finally:
-        whole.unlink(missing_ok=True)
+    if not target.is_file():
+        raise PluginError(f"the exporter {exporter} wrote no file {str(target)!r}")
     return target
