@@ -1,0 +1,100 @@
+"""Archives that services answer with: unpacked in memory, to a bound, their names never paths."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+import tarfile
+import zipfile
+import zlib
+from typing import IO
+
+from astrollava.errors import CutoutTooLarge, FetchError, ServiceError
+
+__all__ = ["untar", "unzip"]
+
+_MOST_FILES = 1000
+
+# What decoders and parsers of the standard library raise besides their own errors.
+_DAMAGE = (OSError, EOFError, ValueError, struct.error, zlib.error, lzma.LZMAError)
+
+
+def unzip(data: bytes, *, max_bytes: int, what: str) -> dict[str, bytes]:
+    """Unpack a zip archive.
+
+    Parameters
+    ----------
+    data : bytes
+        The archive.
+    max_bytes : int
+        The most that its files may unpack to, together.
+    what : str
+        The service, for errors.
+
+    Returns
+    -------
+    dict
+        Name -> content. A name is a label, not a path.
+
+    Raises
+    ------
+    CutoutTooLarge
+        If the files unpack to more.
+    ServiceError
+        If this is no archive, or a damaged one.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _check(len(members), sum(member.file_size for member in members), max_bytes, what)
+            for member in members:
+                # `read` never gives more than the size that the directory states.
+                found[member.filename] = archive.read(member)
+    except FetchError:
+        raise
+    except (zipfile.BadZipFile, RuntimeError, *_DAMAGE) as error:
+        raise _damaged(what, error) from error
+    return found
+
+
+def untar(data: bytes, *, max_bytes: int, what: str) -> dict[str, bytes]:
+    """Unpack a tar archive, compressed or not.
+
+    Parameters, result and errors are those of `unzip`. Links, devices and folders are left out.
+    """
+    found: dict[str, bytes] = {}
+    total = 0
+    try:
+        # As a stream: an archive opened otherwise is unpacked to its end before the first look.
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r|*") as archive:
+            for member in archive:
+                total += max(0, member.size)
+                _check(len(found) + 1, total, max_bytes, what)
+                if not member.isreg():
+                    continue
+                content: IO[bytes] | None = archive.extractfile(member)
+                if content is not None:
+                    found[member.name] = content.read(max_bytes)
+    except FetchError:
+        raise
+    except (tarfile.TarError, *_DAMAGE) as error:
+        raise _damaged(what, error) from error
+    return found
+
+
+def _check(files: int, size: int, max_bytes: int, what: str) -> None:
+    if files > _MOST_FILES or size > max_bytes:
+        raise CutoutTooLarge(
+            f"{what} sent an archive that holds {files:,} files or more, of {size:,} bytes",
+            expected=f"{max_bytes:,} bytes at most",
+            hint="Ask for a smaller size",
+        )
+
+
+def _damaged(what: str, error: Exception) -> ServiceError:
+    return ServiceError(
+        f"{what} sent a damaged archive ({type(error).__name__}: {error})",
+        hint="Try again; if it stays, the service is at fault",
+    )
