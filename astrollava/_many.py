@@ -75,7 +75,7 @@ class Many:
 
         return in_flight(
             _several(sources),
-            lambda source: session.render(source, making),
+            lambda source: session.render(source, making, told=True),
             begin,
             lambda spoken: spoken.result,
             lambda spoken: spoken.close(),
@@ -188,7 +188,7 @@ class Many:
         asked = prompts.chosen(prompt)
         session = self._session
         making, sampling = session.options(options, named=("prompt",))
-        seen = await asyncio.to_thread(session.look, source, making)
+        seen = await asyncio.to_thread(session.look, source, making, told=True)
         return (await session.describe(seen, asked, sampling).finished()).result
 
     async def aask(self, source: Any, question: str, **options: Any) -> Answer:

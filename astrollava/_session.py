@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from astrollava import prompts
+from astrollava import _plugged, prompts
 from astrollava._versions import versions
 from astrollava.errors import ClosedError, InvalidRequest
 from astrollava.grounding import find_claims
@@ -82,12 +82,15 @@ class Picture:
         The header's names for the object and how it was observed.
     rendered : Rendered
         What the model sees.
+    given : object
+        The source itself, where plugins are to be told of it; else None.
     """
 
     source: Mapping[str, Any]
     has_wcs: bool
     names: tuple[str, ...]
     rendered: Rendered
+    given: Any
 
     @functools.cached_property
     def thumbnail(self) -> bytes:
@@ -145,12 +148,16 @@ class Session:
         words = {name: chosen.pop(name) for name in SAMPLING if name in chosen}
         return chosen, Sampling(**words)
 
-    def look(self, source: Any, options: Mapping[str, Any]) -> Seen:
-        """Read, render and encode an image."""
-        return self.encode(self.render(source, options))
+    def look(self, source: Any, options: Mapping[str, Any], *, told: bool = False) -> Seen:
+        """Read, render and encode an image; ``told`` as for `render`."""
+        return self.encode(self.render(source, options, told=told))
 
-    def render(self, source: Any, options: Mapping[str, Any]) -> Picture:
-        """Read and render an image; nothing of the source is kept."""
+    def render(self, source: Any, options: Mapping[str, Any], *, told: bool = False) -> Picture:
+        """Read and render an image.
+
+        Nothing of the source is kept, unless it is to be described (``told``) and there are plugins
+        that want to know of it.
+        """
         from astrollava import images
 
         if self.engine.closed:
@@ -168,6 +175,7 @@ class Session:
             has_wcs=image.wcs is not None,
             names=tuple(str(image.meta[key]) for key in _NAMING if image.meta.get(key)),
             rendered=rendered,
+            given=source if told and _plugged.listening() else None,
         )
 
     def encode(self, picture: Picture) -> Seen:
@@ -177,6 +185,7 @@ class Session:
             picture.has_wcs,
             picture.names,
             picture.rendered,
+            picture.given,
             self.engine.encode_image(picture.rendered.rgb),
         )
 
@@ -186,9 +195,12 @@ class Session:
         """Describe an image; nothing is computed yet."""
 
         def finish(text: str, flags: tuple[Flag, ...], provenance: Provenance) -> Description:
-            return Description(
+            described = Description(
                 provenance=provenance, thumbnail=seen.thumbnail, text=text, flags=flags
             )
+            if seen.given is not None:
+                _plugged.tell(described, seen.given)
+            return described
 
         turn = user_turn(asked.text, image=True)
         return self.speak(seen, [turn], asked, sampling, finish, client=client)
@@ -339,7 +351,10 @@ class Session:
         self, seen: Seen, asked: Prompt, sampling: Sampling, generation: Mapping[str, Any]
     ) -> Provenance:
         """Return the record of a result."""
+        from astrollava.images import versions_behind
+
         facts, lost = self.facts, self.engine.lost_patches
+        record = seen.rendered.record
         return Provenance(
             model={
                 "name": facts.name,
@@ -351,10 +366,10 @@ class Session:
             },
             prompt={"id": asked.id, "version": asked.version, "text": asked.text},
             sampling={name: getattr(sampling, name) for name in SAMPLING},
-            rendering=seen.rendered.record.to_dict(),
+            rendering=record.to_dict(),
             source=seen.source,
             generation=generation,
-            versions=versions(),
+            versions={**versions(), **versions_behind(record)},
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         )
 

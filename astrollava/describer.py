@@ -186,7 +186,7 @@ class Describer(Many):
             If an option is unknown or out of range.
         """
         making, sampling = self._session.options(options, named=("prompt", "stream"))
-        seen = self._session.look(source, making)
+        seen = self._session.look(source, making, told=True)
         spoken = self._session.describe(seen, prompts.chosen(prompt), sampling)
         return spoken if stream else spoken.result
 

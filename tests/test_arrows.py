@@ -38,8 +38,8 @@ ARROWS: dict[str, set[str]] = {
     "parity": {"engine", "errors", "faithful", "images", "models"},
     # The front door and what stands behind it: the only place where the three rooms meet.
     "_session": {
-        "_versions", "engine", "errors", "grounding", "images", "models", "prompts", "results",
-        "streams", "vocabularies",
+        "_plugged", "_versions", "engine", "errors", "grounding", "images", "models", "prompts",
+        "results", "streams", "vocabularies",
     },
     "extraction": {"_session", "engine", "errors", "grounding", "prompts", "results", "schema"},
     "conversation": {"_session", "engine", "prompts", "results", "streams"},

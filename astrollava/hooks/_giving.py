@@ -136,6 +136,8 @@ def checked(name: str, given: Any) -> tuple[Kind, dict[str, Any]]:
         pairs = _functions(name, given)
     else:
         pairs = [(getattr(thing, "name", None), thing) for thing in _things(name, hook, given)]
+    if hook.kind == "models":
+        _refuse_models_without_files(pairs)
     taken = set(hook.taken()) if pairs else set()
     found: dict[str, Any] = {}
     for called, thing in pairs:
@@ -164,9 +166,13 @@ def _things(name: str, hook: _Hook, given: Any) -> list[Any]:
             subclass = isinstance(thing, type) and issubclass(thing, wanted)
             also = ": make an instance of it" if subclass else ""
             raise Unusable(f"its {name}() gives {_shown(thing)}, no {wanted.__name__}{also}")
-        if hook.kind == "models" and thing.repo is None and thing.checkpoint is None:
-            raise Unusable(f"its model {thing.name!r} has neither a repo nor a checkpoint")
     return things
+
+
+def _refuse_models_without_files(pairs: list[tuple[Any, Any]]) -> None:
+    for called, entry in pairs:
+        if entry.repo is None and entry.checkpoint is None:
+            raise Unusable(f"its model {called!r} has neither a repo nor a checkpoint")
 
 
 def _functions(name: str, given: Any) -> list[tuple[Any, Any]]:

@@ -17,7 +17,7 @@ from astrollava.images._arrays import from_sky_image
 from astrollava.images._planes import Request
 from astrollava.images.sky_image import SkyImage
 
-__all__ = ["apply_stretch", "names_of_stretches", "plugged_stretch", "read_foreign", "versions_of"]
+__all__ = ["apply_stretch", "names_of_stretches", "plugged_stretch", "read_foreign"]
 
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -105,17 +105,6 @@ def plugged_stretch(name: str) -> Function | None:
     """Return what applies a plugin's stretch; None where there is none of that name."""
     offer = _plugged.offered("stretches").get(name)
     return None if offer is None else functools.partial(apply_stretch, name, offer)
-
-
-def versions_of(stretch: str) -> dict[str, str]:
-    """Return distribution and version of the plugin that a stretch is of; nothing for our own."""
-    from astrollava.images._scaling import STRETCHES
-
-    name = stretch.partition(":")[0]
-    if name in STRETCHES or name == "none":
-        return {}
-    offer = _plugged.offered("stretches").get(name)
-    return {} if offer is None else {offer.distribution: offer.version}
 
 
 def apply_stretch(name: str, offer: Offered, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astrollava import _plugged
 from astrollava.errors import RenderError
 from astrollava.images._colour import choose_bands
 from astrollava.images._resample import Frame, resample, resample_picture
@@ -18,7 +19,15 @@ from astrollava.images._sky import zeros_mean_no_data
 from astrollava.images._tone import Combine, Tone, paint
 from astrollava.images.sky_image import SkyImage
 
-__all__ = ["STRETCHES", "VERSION", "Rendered", "Rendering", "check_options", "render"]
+__all__ = [
+    "STRETCHES",
+    "VERSION",
+    "Rendered",
+    "Rendering",
+    "check_options",
+    "render",
+    "versions_behind",
+]
 
 #: Raised whenever the same image and arguments would give other shades.
 VERSION = 1
@@ -252,6 +261,21 @@ def check_options(
         Stretch.parse(stretch)
     if combine is not None:
         Combine.parse(combine)
+
+
+def versions_behind(record: Rendering) -> dict[str, str]:
+    """Return distribution -> version of the plugin whose stretch was used; nothing for our own.
+
+    Parameters
+    ----------
+    record : Rendering
+        How a picture was made.
+    """
+    name = record.stretch.partition(":")[0]
+    if name in STRETCHES or name == _UNTOUCHED.stretch:
+        return {}
+    offer = _plugged.offered("stretches").get(name)
+    return {} if offer is None else {offer.distribution: offer.version}
 
 
 def _picture(image: SkyImage, planes: Sequence[int], frame: Frame) -> NDArray[np.uint8]:
