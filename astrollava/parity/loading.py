@@ -20,16 +20,16 @@ from transformers import (
     AutoConfig,
     CLIPVisionConfig,
     LlavaConfig,
-    LlavaForConditionalGeneration,
     SiglipVisionConfig,
 )
 
 from astrollava.errors import InvalidCheckpoint
 from astrollava.models.checkpoint import Checkpoint
+from astrollava.parity.pixel_shuffle import model_class
 from astrollava.parity.reference import TorchReference
 from astrollava.parity.words import CheckpointWords
 
-__all__ = ["load_reference"]
+__all__ = ["load_model", "load_reference"]
 
 _ADAPTER: Final = "adapter_config.json"
 _LORA: Final = re.compile(r"(.+)\.lora_([AB])(?:\.default)?\.weight")
@@ -55,14 +55,11 @@ def load_reference(checkpoint: Checkpoint) -> TorchReference:
     InvalidCheckpoint
         Weights are missing.
     """
+    model = load_model(checkpoint)
     with _quiet():
-        if checkpoint.layout == "hf-llava" and not (checkpoint.folder / _ADAPTER).is_file():
-            model = _as_saved(checkpoint.folder)
-        else:
-            model = _put_together(checkpoint)
         words = CheckpointWords(checkpoint)
     return TorchReference(
-        model.eval(),
+        model,
         words,
         stop=words.ends,
         mean=checkpoint.rendering.mean,
@@ -70,17 +67,48 @@ def load_reference(checkpoint: Checkpoint) -> TorchReference:
     )
 
 
-def _as_saved(folder: Path) -> Any:
-    model, found = LlavaForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+def load_model(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Any:
+    """Load the model of a checkpoint, without its tokenizer.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        From `astrollava.models.checkpoint.open_checkpoint`.
+    dtype : torch.dtype
+        Of its weights.
+
+    Returns
+    -------
+    LlavaForConditionalGeneration
+        In evaluation mode, on the CPU, adapters merged.
+
+    Raises
+    ------
+    InvalidCheckpoint
+        Weights are missing.
+    """
+    with _quiet():
+        if checkpoint.layout == "hf-llava" and not (checkpoint.folder / _ADAPTER).is_file():
+            model = _as_saved(checkpoint, dtype)
+        else:
+            # Adapters are merged in float32: rounded first, they would lose most of what they say.
+            model = _put_together(checkpoint).to(dtype)
+    return model.eval()
+
+
+def _as_saved(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
+    kind = model_class(LlavaConfig(**checkpoint.config))
+    model, found = kind.from_pretrained(
+        checkpoint.folder, dtype=dtype, local_files_only=True, output_loading_info=True
     )
-    _refuse(folder, found["missing_keys"], "lacks")
+    _refuse(checkpoint.folder, found["missing_keys"], "lacks")
     return model
 
 
 def _put_together(checkpoint: Checkpoint) -> Any:
     """Fill a model whose configuration and weights lie in several places."""
-    model: Any = LlavaForConditionalGeneration(_config(checkpoint)).float()
+    config = _config(checkpoint)
+    model: Any = model_class(config)(config).float()
     tower = next(
         name.removesuffix("embeddings.patch_embedding.weight")
         for name in model.state_dict()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from astrollava.models.checkpoint import Checkpoint
+from astrollava.parity.pixel_shuffle import FRAME
 
 __all__ = ["CheckpointWords"]
 
@@ -36,6 +37,7 @@ class CheckpointWords:
         text = text if isinstance(text, dict) else config
         self._bos = self._beginning(text)
         self._image = None
+        self._frame = FRAME if checkpoint.joined > 1 else ("", "")
         if checkpoint.layout == "hf-llava":
             token = config.get("image_token_index", config.get("image_token_id"))
             self._image = self._tokenizer.id_to_token(token) if token is not None else None
@@ -49,6 +51,9 @@ class CheckpointWords:
             whole = self._encode(before + self._image + after)
             at = whole.index(self._tokenizer.token_to_id(self._image))
             parts = [whole[:at], whole[at + 1 :]]
+        # llama.cpp splits what it writes around such a picture by itself.
+        opening, closing = (self._encode(text) for text in self._frame)
+        parts = [parts[0] + opening, closing + parts[1]]
         if self._bos is not None and parts[0][:1] != [self._bos]:
             parts[0].insert(0, self._bos)
         return parts[0], parts[1]

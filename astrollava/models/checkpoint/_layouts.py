@@ -24,6 +24,11 @@ _ORIGINAL: Final = {
     "llava": "llama", "llava_llama": "llama", "llava_mistral": "mistral", "llava_qwen": "qwen2",
 }  # fmt: skip
 
+#: transformers' class, and ours, whose projector joins patches.
+_TRANSFORMERS: Final = frozenset({
+    "LlavaForConditionalGeneration", "LlavaPixelShuffleForConditionalGeneration",
+})  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -33,13 +38,14 @@ class Parts:
     tower: Tower
     feature_layer: int
     rendering: Rendering
+    joined: int = 1
 
 
 def layout_of(config: Settings) -> str:
     """Tell the layout from a configuration."""
     names = _names(config)
     if isinstance(config.get("text_config"), dict):
-        if "LlavaForConditionalGeneration" in names or names == ["llava"]:
+        if names == ["llava"] or not _TRANSFORMERS.isdisjoint(names):
             return "hf-llava"
     elif config.get("mm_vision_tower") is not None:
         return "original-llava"
@@ -75,7 +81,8 @@ def from_transformers(config: Settings, sources: Sources) -> Parts:
         )
     layer = hidden_state(config, "vision_feature_layer", tower.layers)
     values, where = sources.processor(sources.folders)
-    return Parts(language, tower, layer, read_rendering(values, where, tower.kind))
+    rendering = read_rendering(values, where, tower.kind)
+    return Parts(language, tower, layer, rendering, _joined(config, tower))
 
 
 def from_original(config: Settings, sources: Sources) -> Parts:
@@ -113,6 +120,22 @@ def from_original(config: Settings, sources: Sources) -> Parts:
     mean, std = (said.mean, said.std) if said else (CLIP_MEAN, CLIP_STD)
     rule = "pad" if ratio == "pad" else "crop"
     return Parts(language, tower, layer, Rendering(rule, background(mean), mean, std))
+
+
+def _joined(config: Settings, tower: Tower) -> int:
+    """Return how many patches, along each side, the projector makes one token of."""
+    if config.get("pixel_shuffle") is None:
+        return 1
+    joined = config.integer("pixel_shuffle", 2, 8)
+    if tower.kind != "clip":
+        raise UnsupportedModel(
+            f"the projector joins patches (pixel_shuffle) of a {tower.kind} tower",
+            expected="a CLIP tower",
+            hint="llama.cpp's internvl wants a class token, which it drops again",
+        )
+    if (tower.image_size // tower.patch_size) % joined:
+        raise config.fail("pixel_shuffle", "a divisor of the patches along a side")
+    return joined
 
 
 def _original_tower(config: Settings, sources: Sources) -> Tower:

@@ -42,6 +42,9 @@ class Checkpoint:
         Hidden state of the tower that the projector reads, from 1 to the number of its layers.
     rendering : Rendering
         How pictures were brought to the tower's input.
+    joined : int
+        Patches along each side that the projector makes one token of: more than 1 in a projector
+        like InternVL's, which shuffles pixels.
     tensors : mapping
         Weights by one set of names for all layouts: ``language.layers.0.mlp.up_proj.weight``,
         ``vision.embeddings.class_embedding``, ``projector.0.bias``. Adapters are merged in.
@@ -71,6 +74,7 @@ class Checkpoint:
     source: str
     stated_name: str
     licence: str | None
+    joined: int = 1
 
 
 def open_checkpoint(
@@ -137,6 +141,7 @@ def open_checkpoint(
         source=cached_name(path) or path.resolve().name,
         stated_name=hub_name(config.text("_name_or_path", 4096)),
         licence=read_licence(path),
+        joined=parts.joined,
     )
 
 

@@ -38,7 +38,7 @@ def mmproj_metadata(checkpoint: Checkpoint) -> dict[str, Value]:
         "astrollava.render.background": rendering.background,
         "astrollava.render.version": 1,
         "clip.has_vision_encoder": True,
-        "clip.projector_type": "mlp",
+        "clip.projector_type": "mlp" if checkpoint.joined == 1 else "internvl",
         "clip.use_gelu": ACTIVATIONS[tower.activation],
         "clip.vision.image_size": tower.image_size,
         "clip.vision.patch_size": tower.patch_size,
@@ -51,6 +51,13 @@ def mmproj_metadata(checkpoint: Checkpoint) -> dict[str, Value]:
         "clip.vision.image_mean": rendering.mean,
         "clip.vision.image_std": rendering.std,
     }
+    if checkpoint.joined > 1:
+        # Only those layers are written that the projector reads, and llama.cpp runs them all.
+        keys["clip.vision.block_count"] = checkpoint.feature_layer
+        keys["clip.vision.projector.scale_factor"] = checkpoint.joined
+        # A picture is read whole: InternVL itself cuts large ones into tiles.
+        keys["clip.vision.preproc_min_tiles"] = keys["clip.vision.preproc_max_tiles"] = 1
+        return keys
     # Without this key llama.cpp stops one layer short, as LLaVA's own layer -2 wants it.
     if checkpoint.feature_layer != tower.layers - 1:
         keys["clip.vision.feature_layer"] = (checkpoint.feature_layer,)
@@ -90,7 +97,7 @@ def mmproj_tensors(checkpoint: Checkpoint) -> list[tuple[str, Tensor]]:
     else:
         take("v.patch_embd.bias", "embeddings.patch_embedding.bias", (width,))
         found.append(("v.position_embd.weight", needs.take(places, (tower.tokens, width))))
-    for i in range(tower.layers):
+    for i in range(tower.layers if checkpoint.joined == 1 else checkpoint.feature_layer):
         for theirs, ours in _LAYER.items():
             matrix = {"ffn_up": (tower.inner, width), "ffn_down": (width, tower.inner)}
             shape = matrix.get(ours, (width, width))
@@ -101,19 +108,36 @@ def mmproj_tensors(checkpoint: Checkpoint) -> list[tuple[str, Tensor]]:
                     f"encoder.layers.{i}.{theirs}.{kind}",
                     shape[:1] if vector else shape,
                 )
-    outer = checkpoint.language.width
-    for number, inputs in ((0, width), (2, outer)):
-        weight = needs.take(f"projector.{number}.weight", (outer, inputs))
-        found.append((f"mm.{number}.weight", weight))
-        none = checkpoint.config.get("multimodal_projector_bias") is False
-        bias = needs.take(f"projector.{number}.bias", (outer,), optional=none)
-        # llama.cpp's projector adds one in any case.
-        found.append((f"mm.{number}.bias", bias or Constant("bias", np.zeros(outer, np.float32))))
+    found += _projector(checkpoint, needs)
     needs.skip(*_UNUSED)
+    if checkpoint.joined > 1:
+        needs.skip(
+            *(f"vision.encoder.layers.{i}." for i in range(checkpoint.feature_layer, tower.layers))
+        )
     for part in ("vision", "projector", "other"):
         if rest := needs.rest(f"{part}."):
             raise UnsupportedModel(
                 f"llama.cpp would not use {len(rest)} weights of the model, such as {rest[0]}",
                 expected="a CLIP or SigLIP tower under a projector of two layers",
             )
+    return found
+
+
+def _projector(checkpoint: Checkpoint, needs: Needs) -> list[tuple[str, Tensor]]:
+    """Return the projector: two layers, and, where patches are joined, a norm before them."""
+    inner, outer = checkpoint.tower.width * checkpoint.joined**2, checkpoint.language.width
+    found: list[tuple[str, Tensor]] = []
+    names = {0: "mm.0", 2: "mm.2"}
+    if checkpoint.joined > 1:
+        names = {0: "mm.model.mlp.1", 2: "mm.model.mlp.3"}
+        for kind in ("weight", "bias"):
+            norm = needs.take(f"projector.norm.{kind}", (inner,))
+            found.append((f"mm.model.mlp.0.{kind}", norm))
+    for (number, name), inputs in zip(names.items(), (inner, outer), strict=True):
+        weight = needs.take(f"projector.{number}.weight", (outer, inputs))
+        found.append((f"{name}.weight", weight))
+        none = checkpoint.config.get("multimodal_projector_bias") is False
+        bias = needs.take(f"projector.{number}.bias", (outer,), optional=none)
+        # llama.cpp's projector adds one in any case.
+        found.append((f"{name}.bias", bias or Constant("bias", np.zeros(outer, np.float32))))
     return found
