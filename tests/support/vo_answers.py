@@ -1,4 +1,4 @@
-"""Answers in the shapes recorded from Virtual Observatory services: VOTables and what is in them."""
+"""Answers in the shapes recorded from Virtual Observatory services: VOTables and their content."""
 
 from __future__ import annotations
 
