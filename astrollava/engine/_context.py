@@ -50,6 +50,8 @@ class Context:
         Whether llama.cpp may use it.
     on_gpu : bool
         Whether evaluations are not the CPU's.
+    shared : bool
+        Whether all sequences share one cache of `n_ctx` tokens, in which a token may be of several.
     """
 
     def __init__(
@@ -63,15 +65,16 @@ class Context:
         sequences: int = 1,
         flash_attention: bool = False,
         on_gpu: bool = False,
+        shared: bool = False,
     ) -> None:
         llama = lib.llama
         params = llama.llama_context_default_params()
-        params.n_ctx = n_ctx * sequences
+        params.n_ctx = n_ctx if shared else n_ctx * sequences
         params.n_batch = params.n_ubatch = n_batch
         params.n_seq_max = sequences
         params.n_outputs_max = params.n_outputs_max_per_seq = min(MAX_OUTPUTS, n_batch)
         params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = False
+        params.kv_unified = shared
         params.flash_attn_type = (
             llama.LLAMA_FLASH_ATTN_TYPE_AUTO
             if flash_attention
@@ -142,6 +145,29 @@ class Context:
         self._sequence_ids[:n] = sequences
         self._wanted[:n] = 1
         self._run(self._batch, n, positions[0])
+
+    def decode_branches(
+        self, tokens: Sequence[int], positions: Sequence[int], owners: Sequence[Sequence[int]]
+    ) -> None:
+        """Evaluate tokens that each belong to several sequences of a shared cache; keep all logits.
+
+        A token sees those before it in any of its sequences: they must be the same in all.
+        """
+        n = len(tokens)
+        counts = np.array([len(group) for group in owners], np.int32)
+        sequences = np.concatenate([np.asarray(group, np.int32) for group in owners])
+        starts = np.cumsum(counts) - counts
+        self._tokens[:n] = tokens
+        self._positions[:n] = positions
+        self._wanted[:n] = 1
+        whose, pointers = self._counts[:n].copy(), self._pointers[:n].copy()
+        self._counts[:n] = counts
+        self._pointers[:n] = sequences.ctypes.data + starts * sequences.itemsize
+        try:
+            # The cache of all branches may be a long one where each of them is short.
+            self._run(self._batch, n, self._lone_limit)
+        finally:
+            self._counts[:n], self._pointers[:n] = whose, pointers
 
     def decode_tokens(
         self, tokens: Sequence[int], position: int, sequence: int, *, all_logits: bool = False
@@ -228,6 +254,10 @@ class Context:
     def truncate(self, sequence: int, position: int) -> bool:
         """Forget a sequence from `position` on; False where this kind of cache cannot."""
         return bool(self._lib.llama.llama_memory_seq_rm(self._memory, sequence, position, -1))
+
+    def share(self, sequence: int, other: int) -> None:
+        """Let another sequence of a shared cache hold all that one holds."""
+        self._lib.llama.llama_memory_seq_cp(self._memory, sequence, other, -1, -1)
 
     def save(self, sequence: int) -> ctypes.Array[ctypes.c_uint8]:
         """Copy what the cache holds of a sequence."""

@@ -140,7 +140,9 @@ def load_core(
                 n_gpu_layers != 0 or text_threads == 1 or text.stat().st_size <= _SMALL_TEXT_BYTES
             )
 
-            def make_context(sequences: int, tokens: int | None) -> Context:
+            def make_context(
+                sequences: int, tokens: int | None, *, shared: bool = False
+            ) -> Context:
                 with logs.Captured():
                     return Context(
                         lib,
@@ -151,6 +153,7 @@ def load_core(
                         sequences=sequences,
                         flash_attention=flash_attention,
                         on_gpu=n_gpu_layers != 0,
+                        shared=shared,
                     )
 
             sharing = Sharing(

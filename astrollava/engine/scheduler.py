@@ -13,13 +13,16 @@ import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from astrollava.engine._context import Context
 from astrollava.engine._prompt import ImageBlock, size_of
 from astrollava.engine._sharing import Sharing
+from astrollava.engine.branches import BranchingSlot
 from astrollava.engine.independence import rows_are_independent
 from astrollava.engine.requests import Request, Work
+from astrollava.engine.scoring import Scoring
 from astrollava.engine.slots import Slot
 from astrollava.errors import AstrollavaError, ClosedError, GenerationError
 
@@ -33,6 +36,16 @@ _PROMPTS_A_STEP = 4
 _WORTH_HOLDING = 16
 #: Tokens a request must have in common with another sequence for the cache of that to be copied.
 _WORTH_COPYING = 48
+#: Sequences with which to try, at least, whether what is evaluated together is as it is alone.
+_ROWS_TRIED = 8
+
+
+class MakeContext(Protocol):
+    """What makes a context."""
+
+    def __call__(self, sequences: int, tokens: int | None, *, shared: bool = False) -> Context:
+        """Make one of so many sequences."""
+        ...
 
 
 class _Job:
@@ -54,7 +67,8 @@ class Scheduler:
     Parameters
     ----------
     make_context : callable
-        Number of sequences, tokens each may hold (None: as many as asked for) -> context.
+        Number of sequences, tokens each may hold (None: as many as asked for), and whether they
+        share one cache -> context.
     limit : int
         Sequences at most.
     exact : bool
@@ -65,7 +79,7 @@ class Scheduler:
 
     def __init__(
         self,
-        make_context: Callable[[int, int | None], Context],
+        make_context: MakeContext,
         *,
         limit: int,
         exact: bool,
@@ -78,6 +92,8 @@ class Scheduler:
         self.context = make_context(1, None)
         self.slots = [Slot(self.context, 0)]
         self._retired: Context | None = None
+        self._branching: BranchingSlot | None = None
+        self._may_branch = True
         self._together: bool | None = None
         self._waiting: OrderedDict[int, deque[Request[Any]]] = OrderedDict()
         self._jobs: list[_Job] = []
@@ -126,7 +142,8 @@ class Scheduler:
         if not self._exact:
             return False
         if self._together is None:
-            self._together = rows_are_independent(self._make_context, len(self.slots))
+            rows = max(self.limit, _ROWS_TRIED)
+            self._together = rows_are_independent(self._make_context, rows)
         return not self._together
 
     @property
@@ -184,6 +201,8 @@ class Scheduler:
                 request.fail(ended)
             self._jobs.clear()
             self._free_retired()
+            if self._branching is not None:
+                self._branching.context.free()
             self.context.free()
             if self._then is not None:
                 self._then()
@@ -216,7 +235,7 @@ class Scheduler:
     def _admit(self) -> None:
         """Put waiting requests into slots, the clients in turn."""
         while (request := self._take()) is not None:
-            slot = self._slot_for(request)
+            slot = self._branching_slot_for(request) or self._slot_for(request)
             self._jobs.append(_Job(request, slot, request.steps(slot)))
 
     def _take(self) -> Request[Any] | None:
@@ -283,6 +302,21 @@ class Scheduler:
             best = min(free, key=lambda slot: slot.tokens)
             best.copy_from(source)
         return best
+
+    def _branching_slot_for(self, request: Request[Any]) -> BranchingSlot | None:
+        """Return the slot for continuations side by side, if it serves a request best."""
+        if not isinstance(request, Scoring) or not self._may_branch or self.text_row_by_row:
+            return None
+        if self._branching is None:
+            self._branching = BranchingSlot.made_by(partial(self._make_context, shared=True))
+            self._may_branch = self._branching is not None
+        slot = self._branching
+        if slot is None or any(job.slot is slot for job in self._jobs) or not request.fits(slot):
+            return None
+        # What another holds of the prompt cannot be copied into a shared cache.
+        wanted = request.plan.blocks[:-1]
+        held = [size_of(wanted[: other.shares(wanted)]) for other in (slot, *self.slots)]
+        return slot if max(held) - held[0] < _WORTH_COPYING else None
 
     def _grow(self) -> bool:
         """Make a context of all the sequences there may be; what is at work stays in the old one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from astrollava.engine._context import MAX_OUTPUTS, Logits
 from astrollava.engine._native import TextModel
 from astrollava.engine._prompt import Block, Plan, remedy, size_of
+from astrollava.engine.branches import BranchingSlot
 from astrollava.engine.requests import Request, Work
 from astrollava.engine.slots import Slot
 from astrollava.errors import ContextTooLong, GenerationError, InvalidRequest
@@ -105,11 +107,30 @@ class Scoring(Request[list[ContinuationScore]]):
         self._row_by_row = row_by_row
         self._totals = [0.0] * len(continuations)
 
+    def fits(self, slot: BranchingSlot) -> bool:
+        """Whether `slot` has room for the continuations side by side."""
+        return slot.takes(self.plan.tokens, self._continuations)
+
     def work(self, slot: Slot) -> Work:
-        """Walk the tree that the continuations make, depth first."""
+        """Evaluate the tree that the continuations make."""
+        self._count(range(len(self._continuations)), 0, slot.context.logits()[-1])
+        if isinstance(slot, BranchingSlot):
+            yield from self._side_by_side(slot)
+        else:
+            yield from self._walk(slot)
+        self._hand_over()
+
+    def _side_by_side(self, slot: BranchingSlot) -> Work:
+        with closing(slot.branch(self._continuations)) as batches:
+            for nodes, rows in batches:
+                for node, logits in zip(nodes, rows, strict=True):
+                    self._count(node.members, node.depth + 1, logits)
+                yield None
+
+    def _walk(self, slot: Slot) -> Work:
+        """One branch after the other, depth first."""
         step = 1 if self._row_by_row() else min(MAX_OUTPUTS, slot.context.n_batch)
         everyone = list(range(len(self._continuations)))
-        self._count(everyone, 0, slot.context.logits()[-1])
         # Continuations equal up to some depth and in the token there, and the blocks that lead
         # there.
         paths: list[tuple[list[int], tuple[Block, ...]]] = [
@@ -131,7 +152,6 @@ class Scoring(Request[list[ContinuationScore]]):
                 self._count(members, depth, logits)
             paths += [(group, (*path, given)) for group in self._groups(members, stop)]
         slot.cut(len(self.plan.blocks))
-        self._hand_over()
 
     def _count(self, members: Sequence[int], depth: int, logits: Logits) -> None:
         """Add what the tokens at `depth` are worth, given what is before them."""
