@@ -7,8 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pluggy
 
@@ -16,11 +15,30 @@ from astrollava._plugged import Kind
 from astrollava.hooks import CONTRACT, GROUP, specs
 from astrollava.hooks._giving import Unusable, checked
 
-__all__ = ["Loaded", "load"]
+__all__ = ["Entry", "Loaded", "load"]
 
 _PREFIX: Final = "astrollava_"
 _STATEMENT: Final = "astrollava_contract"
 _LISTENING: Final = "astrollava_after_describe"
+
+
+class Entry(Protocol):
+    """What is needed of an `importlib.metadata.EntryPoint`."""
+
+    @property
+    def name(self) -> str:
+        """The name of the plugin."""
+
+    @property
+    def value(self) -> str:
+        """The module or object that is the plugin."""
+
+    @property
+    def dist(self) -> Any:
+        """The distribution that names it, or None."""
+
+    def load(self) -> Any:
+        """Import it."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +63,12 @@ class Loaded:
     seconds: float = 0.0
 
 
-def load(entry: EntryPoint) -> Loaded:
+def load(entry: Entry) -> Loaded:
     """Import a plugin, check that it keeps the contract, and ask what it gives.
 
     Parameters
     ----------
-    entry : EntryPoint
+    entry : Entry
         Its entry point.
 
     Raises

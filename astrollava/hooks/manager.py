@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +15,7 @@ from astrollava._plugged import Kind, Offered
 from astrollava.errors import AstrollavaError, InvalidRequest, UnknownFetcher
 from astrollava.hooks import GROUP
 from astrollava.hooks._giving import NAME, Unusable, kind_of
-from astrollava.hooks._loading import Loaded, load
+from astrollava.hooks._loading import Entry, Loaded, load
 from astrollava.hooks._selection import VARIABLE, Selection
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Plugins:
 
     Parameters
     ----------
-    entries : iterable of EntryPoint
+    entries : iterable of Entry
         The plugins that are installed.
     selection : Selection
         Those that may be loaded.
@@ -103,9 +103,7 @@ class Plugins:
         Names in ``ASTROLLAVA_PLUGINS`` that no plugin has.
     """
 
-    def __init__(
-        self, entries: Iterable[EntryPoint] = (), selection: Selection | None = None
-    ) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), selection: Selection | None = None) -> None:
         selection = Selection() if selection is None else selection
         ordered = sorted(entries, key=_order)
         self._given: dict[Kind, dict[str, Offered]] = {}
@@ -127,7 +125,7 @@ class Plugins:
         self.blocked = tuple(dict.fromkeys(e.name for e in ordered if not selection.allows(e.name)))
         self.unknown = tuple(sorted(selection.named - names))
 
-    def _take(self, entry: EntryPoint, known: list[Plugin | BrokenPlugin]) -> Plugin:
+    def _take(self, entry: Entry, known: list[Plugin | BrokenPlugin]) -> Plugin:
         """Load a plugin, and use all of it or nothing."""
         name, distribution, version, module = _about(entry)
         if not NAME.fullmatch(name):
@@ -269,14 +267,14 @@ class Plugins:
         return "" if offers else "No plugin gives any: see astrollava plugins list"
 
 
-def _about(entry: EntryPoint) -> tuple[str, str, str, str]:
+def _about(entry: Entry) -> tuple[str, str, str, str]:
     found = entry.dist
     if found is None:
         return entry.name, "", "", entry.value
     return entry.name, found.name, found.version, entry.value
 
 
-def _order(entry: EntryPoint) -> tuple[bool, str, str]:
+def _order(entry: Entry) -> tuple[bool, str, str]:
     name, distribution, _, _ = _about(entry)
     return distribution.lower() != _OURS, distribution.lower(), name
 
