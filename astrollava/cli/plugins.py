@@ -17,7 +17,7 @@ from astrollava.errors import InvalidRequest
 if TYPE_CHECKING:
     from astrollava.hooks import BrokenPlugin, Plugin, Plugins
 
-__all__ = ["app"]
+__all__ = ["app", "check", "list_plugins", "show"]
 
 app = typer.Typer(
     name="plugins",

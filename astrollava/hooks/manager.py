@@ -187,6 +187,11 @@ class Plugins:
     def get_fetcher(self, name: str) -> Fetcher:
         """Return the fetcher of that name.
 
+        Parameters
+        ----------
+        name : str
+            Its name, in any case.
+
         Raises
         ------
         UnknownFetcher
@@ -198,6 +203,11 @@ class Plugins:
     def get_fact_provider(self, name: str) -> FactProvider:
         """Return the provider of facts of that name.
 
+        Parameters
+        ----------
+        name : str
+            Its name, in any case.
+
         Raises
         ------
         UnknownFetcher
@@ -208,6 +218,11 @@ class Plugins:
 
     def get_exporter(self, name: str) -> Exporter:
         """Return the exporter of that name.
+
+        Parameters
+        ----------
+        name : str
+            Its name, in any case.
 
         Raises
         ------
@@ -223,7 +238,15 @@ class Plugins:
         return bool(self._listeners)
 
     def after_describe(self, result: Any, source: Any) -> None:
-        """Tell plugins of a description; what they raise is logged, the first time as a warning."""
+        """Tell plugins of a description; what they raise is logged, the first time as a warning.
+
+        Parameters
+        ----------
+        result : Description
+            The description.
+        source : object
+            What was described, as the caller gave it.
+        """
         for name, listener in self._listeners.items():
             try:
                 listener(result, source)
