@@ -21,7 +21,8 @@ from astrollava_training import seeing, speaking  # noqa: E402
 from astrollava_training.checkpoints import Checkpoints  # noqa: E402
 from astrollava_training.cli import main  # noqa: E402
 from astrollava_training.config import Export, Stage  # noqa: E402
-from astrollava_training.model import PARTS, build, fingerprint  # noqa: E402
+from astrollava_training.model import build  # noqa: E402
+from astrollava_training.parts import PARTS, fingerprint  # noqa: E402
 from astrollava_training.run import MOVES, load, run  # noqa: E402
 
 # From Python 3.12 on a fork beside threads warns; the workers here use no thread of the parent.

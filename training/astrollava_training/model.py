@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, SiglipVisionConfig
 
 from astrollava_training.config import Recipe
 from astrollava_training.data.tokens import SPECIAL_TOKENS
 from astrollava_training.initial import mimic_trained
 
-__all__ = ["PARTS", "build", "features", "fingerprint", "normalise", "states"]
-
-PARTS = {
-    "tower": ("model.vision_tower.",),
-    "projector": ("model.multi_modal_projector.",),
-    "language": ("model.language_model.", "lm_head."),
-}
-"""Parts of the model and how the names of their parameters begin; every parameter is in one."""
-
+__all__ = ["build", "features", "normalise", "states"]
 
 def build(recipe: Recipe, tokenizer: Tokenizer) -> LlavaForConditionalGeneration:
     """Make the untrained model of a recipe, on the CPU, with weights that its seed decides.
@@ -93,13 +82,3 @@ def states(model: LlavaForConditionalGeneration, pixels: torch.Tensor) -> torch.
     outputs = model.model.vision_tower(pixel_values=pixels, output_hidden_states=True)
     found: torch.Tensor = outputs.hidden_states[model.config.vision_feature_layer]
     return found
-
-
-def fingerprint(model: nn.Module, part: str) -> str:
-    """SHA-256 over the parameters of a part: proof of what a stage left alone and what it moved."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        if name.startswith(PARTS[part]):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

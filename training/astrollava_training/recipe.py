@@ -44,18 +44,19 @@ class Model:
         a CLIP or SigLIP of transformers or, as ``open_clip:NAME`` or ``open_clip:NAME:PRETRAINED``,
         a ViT of open_clip. With `start`, `tower` takes the place of the checkpoint's own, and the
         projector begins at random again.
-    projector : {"mlp2x_gelu", "pixel-shuffle"}
-        LLaVA-1.5's, or InternVL's: four patches become one token, a quarter as many.
-    feature_layer : int
-        Hidden state of the tower that the projector reads: -2 is the output of the last layer but
-        one.
+    projector : {"mlp2x_gelu", "pixel-shuffle"}, optional
+        LLaVA-1.5's, or InternVL's: four patches become one token, a quarter as many. By default
+        the checkpoint's own, and LLaVA-1.5's for a new one.
+    feature_layer : int, optional
+        Hidden state of the tower that the projector reads; by default the checkpoint's own, and -2,
+        the output of the last layer but one, for a new one.
     """
 
     start: str = ""
     tower: str = ""
     language: str = ""
-    projector: Literal["mlp2x_gelu", "pixel-shuffle"] = "mlp2x_gelu"
-    feature_layer: int = -2
+    projector: Literal["mlp2x_gelu", "pixel-shuffle"] | None = None
+    feature_layer: int | None = None
 
     def __post_init__(self) -> None:
         if self.start and self.language:
@@ -152,8 +153,9 @@ class Stage:
     data : tuple of str
         LLaVA-format JSON files (``.json``, ``.jsonl``) or shards (``.tar``), inside the root of the
         data; ``*`` and ``?`` stand for what they stand for in a shell.
-    template : {"plain", "v1"}
-        ``plain``: picture and caption. ``v1``: questions and answers, as in LLaVA-1.5.
+    template : {"plain", "v1", "chat"}
+        ``plain``: picture and caption. ``v1``: questions and answers, as in LLaVA-1.5. ``chat``:
+        the same in the template that comes with the language model's tokenizer.
     trains : tuple of Part
         All else is frozen, and proven so.
     lr : float
@@ -171,7 +173,7 @@ class Stage:
     """
 
     data: tuple[str, ...]
-    template: Literal["plain", "v1"]
+    template: Literal["plain", "v1", "chat"]
     trains: tuple[Part, ...]
     lr: float
     batch: int

@@ -22,7 +22,8 @@ from astrollava_training.data.phrases import ASKED, UNSEEABLE
 from astrollava_training.data.simulate import simulate
 from astrollava_training.data.stream import load_split
 from astrollava_training.data.tokens import train_tokenizer
-from astrollava_training.model import PARTS, build, fingerprint
+from astrollava_training.model import build
+from astrollava_training.parts import PARTS, fingerprint
 from astrollava_training.teacher import Teacher
 from astrollava_training.train import Log
 
