@@ -28,7 +28,7 @@ def test_a_hook_is_documented_with_its_exact_signature(guide: str, name: str) ->
         f"{parameter.name}: {parameter.annotation}" for parameter in annotated.parameters.values()
     )
     line = f"def {name}({parameters}) -> {annotated.return_annotation}"
-    assert f"```python\n{line}\n```" in guide
+    assert f"```python\n{line}: ...\n```" in guide
 
 
 def test_the_guide_shows_no_hook_that_is_none(guide: str) -> None:
