@@ -21,7 +21,7 @@ from requests.structures import CaseInsensitiveDict
 
 from astrollava.errors import FetchError, ServiceError
 from astrollava.hooks.fetching import Fetcher, http
-from astrollava_plugins._votable import check_votable
+from astrollava_plugins._votable import check_votable, is_votable
 
 __all__ = ["Carrier"]
 
@@ -155,7 +155,7 @@ class Carrier(BaseAdapter):
                 timeout=max(0.0, self._end - time.monotonic()),
                 **options,
             )
-            if answer.body[:100].lstrip().startswith(b"<?xml"):
+            if is_votable(answer.body):
                 check_votable(answer.body, service.name)
         except FetchError as error:
             self._failure = error

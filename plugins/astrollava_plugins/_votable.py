@@ -16,11 +16,17 @@ from astrollava.errors import FetchRefused, ServiceError
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["check_votable", "read_votable", "text_of"]
+__all__ = ["check_votable", "is_votable", "read_votable", "text_of"]
 
 
 class _LeadsElsewhereError(Exception):
     """Raised out of the parser."""
+
+
+def is_votable(body: bytes) -> bool:
+    """Whether a parser might take this for a VOTable, in whatever encoding."""
+    # A declaration may name an encoding in which nothing after it can be found.
+    return body[:100].lstrip().startswith(b"<?xml") or b"VOTABLE" in body.replace(b"\0", b"")
 
 
 def check_votable(body: bytes, service: str) -> None:

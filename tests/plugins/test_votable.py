@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astrollava.errors import FetchRefused, ServiceError
-from astrollava_plugins._votable import check_votable, read_votable
+from astrollava_plugins._votable import check_votable, is_votable, read_votable
 from vo_answers import votable
 
 FIELDS = [("name", "char", "*"), ("z", "double")]
@@ -69,6 +69,16 @@ def test_a_stream_elsewhere_is_refused(secret: Path, encoding: str) -> None:
         body = outward(secret, encoding=encoding)
     with pytest.raises((FetchRefused, ServiceError)):
         read_votable(body, "the service")
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16", "UTF-16-LE", "ISO-8859-1"])
+@pytest.mark.parametrize("before", ["", "<!-- not a word -->" * 200])
+def test_it_is_known_however_it_begins(secret: Path, encoding: str, before: str) -> None:
+    """A guard that looks for "<?xml" at the beginning is passed by leaving it out."""
+    body = outward(secret).decode().partition("\n")[2]
+    assert is_votable((before + body).encode(encoding))
+    assert not is_votable(b"SIMPLE  =                    T" + b" " * 2850)
+    assert not is_votable(b'{"hips": []}')
 
 
 def test_a_default_attribute_is_no_way_around(secret: Path) -> None:
