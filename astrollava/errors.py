@@ -270,6 +270,8 @@ class ServiceError(FetchError):
         The HTTP status of the answer, where there was one.
     first_line : str
         The first line of its body that says anything, without markup; empty where none does.
+    retry_after : float or None
+        Seconds to wait before the next try, where the service says so.
     """
 
     def __init__(
@@ -280,20 +282,34 @@ class ServiceError(FetchError):
         hint: str = "",
         status: int | None = None,
         first_line: str = "",
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(problem, expected=expected, hint=hint)
         self.status = status
         self.first_line = first_line
+        self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[object, ...]:
         said = (self.problem, self.expected, self.hint)
-        return (_rebuild_service, (*said, self.status, self.first_line))
+        return (_rebuild_service, (*said, self.status, self.first_line, self.retry_after))
 
 
 def _rebuild_service(
-    problem: str, expected: str, hint: str, status: int | None, first_line: str
+    problem: str,
+    expected: str,
+    hint: str,
+    status: int | None,
+    first_line: str,
+    retry_after: float | None,
 ) -> ServiceError:
-    return ServiceError(problem, expected=expected, hint=hint, status=status, first_line=first_line)
+    return ServiceError(
+        problem,
+        expected=expected,
+        hint=hint,
+        status=status,
+        first_line=first_line,
+        retry_after=retry_after,
+    )
 
 
 class EmptyCutout(FetchError):
