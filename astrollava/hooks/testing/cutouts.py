@@ -14,6 +14,7 @@ from astrollava.errors import (
     CutoutTooLarge,
     EmptyCutout,
     FetchError,
+    FetchRefused,
     FetchTimeout,
     InvalidRequest,
     OutsideFootprint,
@@ -34,6 +35,9 @@ __all__ = ["FetcherSuite"]
 #: What a test waits for an answer that does not come, and how much longer a fetcher may take.
 _TIMEOUT, _GRACE = 1.5, 6.0
 _SILENT = ("hang", "drip")
+_ENDLESS = ("huge", "bomb")
+#: Bytes that a fetcher reads at most where its service sends without end.
+_BOUND = 32 << 20
 
 
 class FetcherSuite:
@@ -76,9 +80,9 @@ class FetcherSuite:
         """Answer as the service does outside the survey; by default it is not asked."""
         raise AssertionError(f"the service was asked about a position outside: {request}")
 
-    def answer_blank(self, request: Request) -> Answer | None:
-        """Answer with an image that holds no value; None where the service never does that."""
-        return None
+    def answer_blank(self, request: Request) -> Answer:
+        """Answer with an image that holds no value; only for a service that does that."""
+        raise NotImplementedError
 
     @pytest.fixture
     def service(self) -> Iterator[Service]:
@@ -106,7 +110,8 @@ class FetcherSuite:
     def fetch(self, fetcher: Fetcher, **options: Any) -> SkyImage:
         """Fetch what the suite asks for."""
         options = {"pixels": self.pixels, "timeout": 30.0, **options}
-        return fetcher.fetch(self.position(), self.angle(), **options)
+        image: SkyImage = fetcher.fetch(self.position(), self.angle(), **options)
+        return image
 
     def test_it_declares_what_the_contract_asks_for(self, fetcher: Fetcher) -> None:
         """Without a licence, a footprint or a scale nobody can choose it, nor may use it."""
@@ -156,10 +161,9 @@ class FetcherSuite:
 
     def test_an_image_without_a_value_is_none(self, fetcher: Fetcher, service: Service) -> None:
         """A model describes a black picture too, and with confidence."""
-        blank = self.answer_blank(Request("GET", "/", {}, b"", {}))
-        if blank is None:
-            pytest.skip("the suite's `answer_blank` gives None: the service never does that")
-        service.answer = lambda request: self.answer_blank(request) or blank
+        if type(self).answer_blank is FetcherSuite.answer_blank:
+            pytest.skip("the suite has no `answer_blank`: the service never does that")
+        service.answer = self.answer_blank
         with pytest.raises((EmptyCutout, OutsideFootprint)):
             self.fetch(fetcher)
 
@@ -175,6 +179,8 @@ class FetcherSuite:
             # By another name: the same machine is another host.
             service.elsewhere = stranger.url.replace("127.0.0.1", "localhost") + "/elsewhere"
             service.fault = fault
+            # The bound is what is tried, not its size: a small one is met sooner.
+            fetcher.max_bytes = min(fetcher.max_bytes, _BOUND)
             began = time.monotonic()
             with pytest.raises(FetchError) as caught:
                 self.fetch(fetcher, timeout=timeout)
@@ -183,6 +189,8 @@ class FetcherSuite:
         if fault in _SILENT:
             assert isinstance(caught.value, FetchTimeout)
             assert took < timeout + _GRACE
+        if fault in _ENDLESS:
+            assert isinstance(caught.value, (CutoutTooLarge, FetchRefused)), "it read without bound"
         if fault == "unavailable":
             assert isinstance(caught.value, ServiceError)
             assert caught.value.status == 503

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ FAULTS: Final[Mapping[Fault, str]] = {
     "broken off": "closes the connection in the middle",
     "redirect": "sends elsewhere, to a host that is not its own",
     "huge": "announces 10 GB",
-    "bomb": "sends few bytes that unpack to a quarter of a gigabyte",
+    "bomb": "sends a megabyte that unpacks to a gigabyte",
 }
 
 _PAGE: Final = (
@@ -241,7 +241,14 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
 
 @functools.cache
 def _bomb() -> bytes:
-    return gzip.compress(bytes(1 << 28), 1)
+    # Sound to its end (RFC 1952), so that who unpacks all of it meets no other error on the way.
+    nothing, times = bytes(1 << 20), 1024
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    # After a full flush a piece depends on none before it: the same one may come again and again.
+    piece = packer.compress(nothing) + packer.flush(zlib.Z_FULL_FLUSH)
+    check = functools.reduce(lambda crc, _: zlib.crc32(nothing, crc), range(times), 0)
+    end = packer.flush() + check.to_bytes(4, "little") + (times << 20).to_bytes(4, "little")
+    return b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + piece * times + end
 
 
 @contextmanager
