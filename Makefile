@@ -75,14 +75,14 @@ $(STAMPS)/core: $(STAMPS)/python pyproject.toml
 
 # The tests check the training code too: torch and transformers, at the versions CI pins.
 $(STAMPS)/test: $(STAMPS)/core $(CONSTRAINTS)
-	$(PIP) --constraint $(CONSTRAINTS) --editable '.[training,test]'
+	$(PIP) --constraint $(CONSTRAINTS) --editable '.[fetch,training,test]'
 	@touch $@
 
 # mypy reads the types of what the code imports, so it needs the same things installed.
 $(STAMPS)/dev: $(STAMPS)/test
-	$(PIP) --constraint $(CONSTRAINTS) --editable '.[training,test,dev]'
+	$(PIP) --constraint $(CONSTRAINTS) --editable '.[fetch,training,test,dev]'
 	@touch $@
 
 $(STAMPS)/docs: $(STAMPS)/test
-	$(PIP) --constraint $(CONSTRAINTS) --editable '.[training,docs]'
+	$(PIP) --constraint $(CONSTRAINTS) --editable '.[fetch,training,docs]'
 	@touch $@
