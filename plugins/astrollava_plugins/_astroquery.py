@@ -74,10 +74,15 @@ class Carrier(BaseAdapter):
         return query
 
     def get(
-        self, url: str, params: http.Params = None, *, accept: Sequence[str] = ()
+        self,
+        url: str,
+        params: http.Params = None,
+        *,
+        accept: Sequence[str] = (),
+        max_bytes: int | None = None,
     ) -> http.Answer:
         """Ask for what is at an address, in the time that is left."""
-        return self._ask("GET", url, params, accept=accept or self._accept)
+        return self._ask("GET", url, params, accept=accept or self._accept, max_bytes=max_bytes)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -139,9 +144,15 @@ class Carrier(BaseAdapter):
         """Do nothing: every request has a connection of its own."""
 
     def _ask(
-        self, method: str, url: str, params: http.Params = None, **options: Any
+        self,
+        method: str,
+        url: str,
+        params: http.Params = None,
+        *,
+        accept: Sequence[str] | None = None,
+        max_bytes: int | None = None,
+        **sent: Any,
     ) -> http.Answer:
-        accept = options.pop("accept", self._accept)
         service = self._service
         try:
             answer = http.request(
@@ -150,10 +161,10 @@ class Carrier(BaseAdapter):
                 params,
                 hosts=service.hosts,
                 private=service.private,
-                max_bytes=service.max_bytes,
-                accept=accept,
+                max_bytes=min(max_bytes or service.max_bytes, service.max_bytes),
+                accept=self._accept if accept is None else accept,
                 timeout=max(0.0, self._end - time.monotonic()),
-                **options,
+                **sent,
             )
             if is_votable(answer.body):
                 check_votable(answer.body, service.name)

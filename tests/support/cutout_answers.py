@@ -220,32 +220,6 @@ def gzipped(data: bytes) -> bytes:
     return gzip.compress(data)
 
 
-def votable(columns: Mapping[str, Sequence[Any]], *, status: str = "OK") -> bytes:
-    """A VOTable as TAP and SIA2 services answer with, its query status in an INFO element."""
-    names = list(columns)
-    kinds = {float: ("double", ""), int: ("int", ""), bool: ("boolean", "")}
-    fields, rows = [], zip(*columns.values(), strict=True)
-    for name in names:
-        first = next(iter(columns[name]), "")
-        kind, size = kinds.get(type(first), ("char", ' arraysize="*"'))
-        fields.append(f'<FIELD name="{name}" ID="{name}" datatype="{kind}"{size}/>')
-    body = "".join(
-        "<TR>" + "".join(f"<TD>{_escaped(value)}</TD>" for value in row) + "</TR>" for row in rows
-    )
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">'
-        f'<RESOURCE type="results"><INFO name="QUERY_STATUS" value="{status}"/>'
-        f"<TABLE>{''.join(fields)}<DATA><TABLEDATA>{body}</TABLEDATA></DATA></TABLE>"
-        "</RESOURCE></VOTABLE>"
-    ).encode()
-
-
-def _escaped(value: Any) -> str:
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
 def polygon(wcs: WCS, frame: str = "ICRS") -> str:
     """The outline of an image in STC-S."""
     corners = wcs.calc_footprint()
