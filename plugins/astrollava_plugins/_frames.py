@@ -1,0 +1,201 @@
+"""What services send, as one `SkyImage` of the square that was asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astrollava.errors import (
+    CutoutTooLarge,
+    EmptyCutout,
+    ImageError,
+    ImageTooLarge,
+    NoImageInFile,
+    OutsideFootprint,
+    ServiceError,
+)
+from astrollava.images import SkyImage, read
+
+if TYPE_CHECKING:
+    from astrollava.hooks.fetching import Cutout
+
+__all__ = [
+    "MAX_FRAME",
+    "Remaining",
+    "flat_share",
+    "picture_wcs",
+    "read_frame",
+    "together",
+    "without_zeros",
+]
+
+#: The most values of one frame that are read.
+MAX_FRAME = 36_000_000
+# Grids count as one where their corners lie this near to each other, in pixels.
+_SAME = 0.05
+
+
+class Remaining:
+    """The seconds left for several requests, of those allowed for all of them.
+
+    Parameters
+    ----------
+    seconds : float
+        From now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def __call__(self) -> float:
+        """Return what is left; zero where that is none, at which a request gives up at once."""
+        return max(0.0, self._end - time.monotonic())
+
+
+def read_frame(body: bytes, service: str, *, max_pixels: int = MAX_FRAME) -> SkyImage:
+    """Read an image that a service sent.
+
+    Parameters
+    ----------
+    body : bytes
+        FITS or a picture.
+    service : str
+        What the service is called in errors.
+    max_pixels : int
+        The most values to read.
+
+    Raises
+    ------
+    EmptyCutout
+        If it is a FITS file without an image.
+    CutoutTooLarge
+        If it holds more values.
+    ServiceError
+        If it cannot be read.
+    """
+    try:
+        return read(body, max_pixels=max_pixels)
+    except NoImageInFile as error:
+        raise EmptyCutout(f"{service} sent a FITS file without an image") from error
+    except ImageTooLarge as error:
+        raise CutoutTooLarge(
+            f"{service} sent more than it was asked for: {error.problem}"
+        ) from error
+    except ImageError as error:
+        raise ServiceError(
+            f"{service} sent no image that can be read: {error.problem}",
+            hint="Try again; if it stays, the service is at fault",
+        ) from error
+
+
+def without_zeros(pixels: Any) -> Any:
+    """Return planes with NaN where a coadd has exact zeros: nothing was observed there."""
+    return np.where(pixels == 0, np.float32(np.nan), pixels)
+
+
+def flat_share(image: SkyImage) -> float:
+    """Return the share of a picture's pixels that have its commonest colour, in [0, 1].
+
+    Real skies are noisy: what has one colour nearly everywhere is a service's way to say nothing.
+    """
+    colours = image.pixels.astype(np.uint8).reshape(len(image.pixels), -1).astype(np.uint32)
+    packed = sum(plane << (8 * shift) for shift, plane in enumerate(colours[:3]))
+    return float(np.unique(packed, return_counts=True)[1].max() / colours.shape[1])
+
+
+def together(
+    plan: Cutout,
+    frames: Sequence[SkyImage],
+    service: str,
+    *,
+    unit: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> SkyImage:
+    """Make one image of frames, one a band: the square asked for, on one grid.
+
+    Pixels are left as they are where the frames share a grid of the scale asked for; otherwise
+    they are brought onto a grid that has north up.
+
+    Parameters
+    ----------
+    plan : Cutout
+        What was asked for.
+    frames : sequence of SkyImage
+        One plane each, in the order of the plan's bands.
+    service : str
+        What the service is called in errors.
+    unit : str, optional
+        Unit of the values; the frames' by default.
+    meta, source : mapping, optional
+        What else to say of the image.
+
+    Raises
+    ------
+    OutsideFootprint
+        If not a pixel of a frame lies in the square.
+    EmptyCutout
+        If a band has no value there.
+    ServiceError
+        If a frame does not say where it is on the sky.
+    """
+    from astrollava_plugins._grid import cut, north_up, onto, scale_of
+
+    for frame in frames:
+        if frame.wcs is None or len(frame.pixels) != 1:
+            raise ServiceError(
+                f"{service} sent {len(frame.pixels)} planes with "
+                f"{'no coordinates' if frame.wcs is None else 'coordinates'}",
+                expected="one plane with celestial coordinates",
+            )
+    first = frames[0].wcs
+    side = round(float(plan.size.to_value("arcsec")) / scale_of(first))
+    if side == plan.pixels and all(_same_grid(frames[0], frame) for frame in frames[1:]):
+        parts = [cut(frame.pixels[0], first, plan.position, plan.size) for frame in frames]
+        planes, wcs = [plane for plane, _ in parts], parts[0][1]
+    else:
+        wcs = north_up(plan.position, plan.size, plan.pixels)
+        planes = [onto(frame.pixels[0], frame.wcs, wcs) for frame in frames]
+    for band, plane in zip(plan.bands, planes, strict=True):
+        if not np.isfinite(plane).any():
+            raise EmptyCutout(f"{service} has no {band} image there, only pixels without a value")
+    middle = slice(max(0, plan.pixels // 2 - 1), plan.pixels // 2 + 2)
+    if not any(np.isfinite(plane[middle, middle]).any() for plane in planes):
+        raise OutsideFootprint(
+            f"the images of {service} end before the position",
+            hint="Try another survey: --from auto chooses one",
+        )
+    return SkyImage(
+        np.stack(planes),
+        plan.bands,
+        wcs=wcs,
+        unit=unit if unit is not None else frames[0].unit,
+        meta=dict(meta or {}),
+        source=dict(source or {}),
+        red_last=True,
+    )
+
+
+def _same_grid(one: SkyImage, other: SkyImage) -> bool:
+    if one.shape != other.shape:
+        return False
+    ny, nx = one.shape
+    corners = np.array([[0.0, 0.0], [nx - 1.0, 0.0], [0.0, ny - 1.0], [nx - 1.0, ny - 1.0]])
+    assert one.wcs is not None
+    assert other.wcs is not None
+    there = one.wcs.all_world2pix(other.wcs.all_pix2world(corners, 0), 0)
+    return bool(np.abs(there - corners).max() < _SAME)
+
+
+def picture_wcs(plan: Cutout) -> Any:
+    """Make the coordinates of a picture with north up and east left, its first row on top."""
+    from astrollava_plugins._grid import north_up
+
+    wcs = north_up(plan.position, plan.size, plan.pixels)
+    # Rows are counted from the top here, so that declination falls along them.
+    wcs.wcs.cdelt = [wcs.wcs.cdelt[0], -wcs.wcs.cdelt[1]]
+    wcs.wcs.set()
+    return wcs

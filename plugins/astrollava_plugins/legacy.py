@@ -1,0 +1,201 @@
+"""DESI Legacy Imaging Surveys: cutouts of the sky viewer, as FITS and as its pictures.
+
+The viewer's JPEGs of the layer ``ls-dr9`` are the imagery of Galaxy10 DECaLS.
+
+Traps of the service: a side of more than 3000 pixels is cut down to 3000 in silence; where nothing
+was observed there are exact zeros, a plain grey or black picture, a FITS file without an image, or
+a page that says "No overlap".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy import units as u
+
+from astrollava.errors import EmptyCutout, OutsideFootprint, ServiceError
+from astrollava.hooks import Fetcher, hookimpl
+from astrollava.hooks.fetching import Cutout, Footprint, http
+from astrollava_plugins._frames import flat_share, picture_wcs, read_frame, without_zeros
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+    from astropy.units import Quantity
+
+    from astrollava.images import SkyImage
+
+__all__ = ["Legacy", "LegacyPicture", "astrollava_contract", "astrollava_fetchers"]
+
+astrollava_contract = 1
+
+_HOST = "www.legacysurvey.org"
+# In the words of the viewer's own exceptions.
+_NO_OVERLAP = ("no overlap", "nooverlap")
+# Of 1,000 real galaxy pictures none has more than a fifth of its pixels in one colour.
+_PLAIN = 0.6
+
+
+@dataclass(frozen=True)
+class LegacyFootprint(Footprint):
+    """What the Legacy Surveys cover for certain, for certain do not, and may.
+
+    Certain are both galactic caps down to 20 deg of latitude and -18 deg of declination (Dey et
+    al. 2019, AJ 157, 168, section 2); DR9 and DR10 add much of the southern sky, with holes. North
+    of 85 deg there is nothing.
+    """
+
+    def contains(self, position: SkyCoord) -> bool | None:
+        dec, latitude = float(position.icrs.dec.deg), float(position.galactic.b.deg)
+        if dec > 85.0:
+            return False
+        north = latitude >= 20.0 and -18.0 <= dec <= 83.0
+        south = latitude <= -20.0 and -18.0 <= dec <= 32.0
+        return True if north or south else None
+
+    def __str__(self) -> str:
+        return "the sky away from the Milky Way, south of declination 85 deg"
+
+
+class _Viewer(Fetcher):
+    """What both forms of the viewer's cutouts share."""
+
+    wavelength = "optical"
+    footprint = LegacyFootprint()
+    # Of the coadds; the viewer resamples to any other.
+    pixel_scale = 0.262 * u.arcsec
+    scale_range = (0.131 * u.arcsec, 8.384 * u.arcsec)
+    max_size = 1.0 * u.deg
+    max_pixels = 3000
+    # g, 5 sigma for a galaxy of 0.45 arcsec; points are seen a little deeper (Dey et al. 2019).
+    depth = 24.0
+    licence = "public; credit is asked for, see https://www.legacysurvey.org/acknowledgment"
+    credit = (
+        "DESI Legacy Imaging Surveys (Dey et al. 2019, AJ 157, 168); "
+        "see https://www.legacysurvey.org/acknowledgment/"
+    )
+    url = "https://www.legacysurvey.org/viewer"
+    hosts = (_HOST, "legacysurvey.org")
+    base_url = f"https://{_HOST}/viewer"
+    rate = 4.0
+    layer: str
+
+    def _ask(
+        self, path: str, plan: Cutout, *, accept: Sequence[str], timeout: float
+    ) -> http.Answer:
+        asked: dict[str, object] = {
+            "ra": f"{plan.ra:.7f}",
+            "dec": f"{plan.dec:.7f}",
+            "layer": self.layer,
+            "pixscale": f"{plan.scale:.9g}",
+            "size": plan.pixels,
+        }
+        if path.startswith("fits"):
+            asked["bands"] = "".join(plan.bands)
+        try:
+            return self.get(path, asked, accept=accept, timeout=timeout)
+        except ServiceError as error:
+            if any(words in error.first_line.lower() for words in _NO_OVERLAP):
+                raise self._nothing(plan) from error
+            raise
+
+    def _nothing(self, plan: Cutout) -> OutsideFootprint:
+        return OutsideFootprint(
+            f"{self.survey} has no image at {plan.position.to_string('hmsdms', precision=0)}",
+            expected=str(self.footprint),
+            hint="Try another survey: --from auto chooses one",
+        )
+
+    def _check_shape(self, image: SkyImage, plan: Cutout) -> None:
+        if image.shape != (plan.pixels, plan.pixels):
+            raise ServiceError(
+                f"{self.name} sent {image.shape[1]} x {image.shape[0]} pixels",
+                expected=f"{plan.pixels} x {plan.pixels}, as asked for",
+                hint="Ask for a smaller size",
+            )
+
+
+class Legacy(_Viewer):
+    """FITS cutouts of DR10 (DR9 in the north), in nanomaggies."""
+
+    name = "legacy"
+    survey = "DESI Legacy Imaging Surveys DR10"
+    bands = ("g", "r", "i", "z")
+    default_bands = ("g", "r", "z")
+    layer = "ls-dr10"
+
+    def fetch(
+        self,
+        position: SkyCoord,
+        size: Quantity,
+        *,
+        pixels: int | None = None,
+        bands: Sequence[str] | None = None,
+        timeout: float = 60.0,
+    ) -> SkyImage:
+        """Get a FITS cutout; see `astrollava.hooks.Fetcher.fetch`."""
+        plan = self.plan(position, size, pixels=pixels, bands=bands)
+        answer = self._ask("fits-cutout", plan, accept=http.FITS, timeout=timeout)
+        try:
+            image = read_frame(answer.body, self.name)
+        except EmptyCutout as error:
+            raise self._nothing(plan) from error
+        self._check_shape(image, plan)
+        if len(image.pixels) != len(plan.bands):
+            raise ServiceError(
+                f"{self.name} sent {len(image.pixels)} planes", expected=", ".join(plan.bands)
+            )
+        planes = without_zeros(image.pixels)
+        for band, plane in zip(plan.bands, planes, strict=True):
+            if not np.isfinite(plane).any():
+                raise EmptyCutout(
+                    f"{self.survey} has no {band} image there",
+                    hint="Ask for other bands, or another survey",
+                )
+        return replace(
+            image,
+            pixels=planes,
+            bands=plan.bands,
+            unit=image.unit or "nanomaggy",
+            source={"layer": self.layer},
+            red_last=True,
+        )
+
+
+class LegacyPicture(_Viewer):
+    """The viewer's JPEGs of DR9: grz in colour, as in Galaxy10 DECaLS."""
+
+    name = "legacy-jpeg"
+    survey = "DESI Legacy Imaging Surveys DR9, colour pictures"
+    bands = ("grz",)
+    default_bands = ("grz",)
+    layer = "ls-dr9"
+
+    def fetch(
+        self,
+        position: SkyCoord,
+        size: Quantity,
+        *,
+        pixels: int | None = None,
+        bands: Sequence[str] | None = None,
+        timeout: float = 60.0,
+    ) -> SkyImage:
+        """Get a picture; see `astrollava.hooks.Fetcher.fetch`."""
+        plan = self.plan(position, size, pixels=pixels, bands=bands)
+        answer = self._ask("jpeg-cutout", plan, accept=http.JPEG, timeout=timeout)
+        image = read_frame(answer.body, self.name)
+        self._check_shape(image, plan)
+        if flat_share(image) > _PLAIN:
+            raise EmptyCutout(
+                f"{self.name} sent a plain picture: nothing was observed there",
+                hint="Try another survey: --from auto chooses one",
+            )
+        return replace(image, wcs=picture_wcs(plan), source={"layer": self.layer})
+
+
+@hookimpl
+def astrollava_fetchers() -> list[Fetcher]:
+    """Give the FITS cutouts and the pictures."""
+    return [Legacy(), LegacyPicture()]
