@@ -1,0 +1,174 @@
+"""What a model is evaluated on: pictures, each with what is known about it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrollava.errors import InvalidRequest
+from astrollava.vocabularies import Vocabulary
+
+__all__ = ["AS_IT_IS", "SPLITS", "Dataset", "Item", "View", "split_of"]
+
+SPLITS = ("train", "val", "test")
+
+#: Name of the view that every item has: the picture as it comes.
+AS_IT_IS = "default"
+
+#: Hundredths of the objects that go to validation and to test where the data name no split.
+_VALIDATION, _TEST = 10, 10
+
+
+@dataclass(frozen=True)
+class View:
+    """One of several ways to show the same object.
+
+    Attributes
+    ----------
+    name : str
+        For tables: ``"asinh"``, ``"jpeg"``.
+    options : mapping
+        Of reading and rendering.
+    change : callable, optional
+        Makes what is shown out of the item's source, such as an outreach JPEG.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    change: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One picture.
+
+    Attributes
+    ----------
+    id : str
+        Its name in the data set, the same in every run.
+    load : callable
+        Returns what `astrollava.images.read` takes: nothing is read before it is needed.
+    label : int or None
+        Place of its class in the vocabulary; None where undecided.
+    split : str
+        One of `SPLITS`.
+    truth : mapping of str to str
+        Topic of `statements.TOPICS` -> value, as far as it is decided.
+    group : str
+        The object it shows: pictures of one object are no independent evidence.
+    about : mapping
+        What else the data say of it: redshift, position, votes.
+    """
+
+    id: str
+    load: Callable[[], Any]
+    label: int | None
+    split: str
+    truth: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Any:
+        """What `astrollava.images.read` takes, read now."""
+        return self.load()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Pictures with a vocabulary.
+
+    Attributes
+    ----------
+    name : str
+        For reports.
+    vocabulary : Vocabulary
+        What the labels are places in.
+    items : tuple of Item
+        All splits together.
+    facts : mapping
+        Where it comes from: file, SHA-256, credit.
+    counts : ndarray of float, shape (labels,), optional
+        Published number of pictures in each class, for data without a training split.
+    views : tuple of View
+        Further ways to show each object; the first table is about the picture as it comes.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    items: tuple[Item, ...]
+    facts: Mapping[str, Any]
+    counts: NDArray[np.float64] | None = None
+    views: tuple[View, ...] = ()
+
+    def split(self, name: str) -> tuple[Item, ...]:
+        """Return the items of a split, or of ``"all"``."""
+        return tuple(item for item in self.items if name in (item.split, "all"))
+
+    def prior(self) -> NDArray[np.float64]:
+        """Return class shares in the training split, else the published ones, else equal ones.
+
+        One is added to each count: a class that training lacks is rare, not impossible.
+        """
+        labels = Counter(item.label for item in self.split("train"))
+        counted = np.array([labels[i] for i in range(len(self.vocabulary))], np.float64)
+        if not counted.any() and self.counts is not None:
+            counted = self.counts
+        share: NDArray[np.float64] = (counted + 1.0) / (counted + 1.0).sum()
+        return share
+
+    def chosen(self, split: str, limit: int | None = None) -> tuple[Item, ...]:
+        """Return the items of a split that are evaluated.
+
+        Parameters
+        ----------
+        split : str
+            One of `SPLITS`, or ``"all"``.
+        limit : int, optional
+            So many at most, drawn evenly over the split rather than its beginning: files are often
+            sorted by class.
+
+        Raises
+        ------
+        InvalidRequest
+            There are fewer than two.
+        """
+        items = self.split(split)
+        if limit is not None and limit < len(items):
+            items = tuple(
+                items[i] for i in np.linspace(0, len(items) - 1, limit).round().astype(int)
+            )
+        if len(items) < 2:
+            there = Counter(item.split for item in self.items)
+            raise InvalidRequest(
+                f"split {split!r} of {self.name} has {len(items)} pictures",
+                expected="at least two",
+                hint=f"Its splits are {dict(there)}; name one of them, or 'all'",
+            )
+        return items
+
+    def with_views(self, views: Sequence[View]) -> Dataset:
+        """Return the same pictures, each also shown in other ways."""
+        return replace(self, views=tuple(views))
+
+
+def split_of(name: str) -> str:
+    """Return the split of an object by the hash of its name, the same for ever.
+
+    One in ten is for validation and one in ten for the test.
+
+    Examples
+    --------
+    >>> split_of("galaxy10-decals/00000")
+    'train'
+    """
+    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
+    if place < _TEST:
+        return "test"
+    return "val" if place < _TEST + _VALIDATION else "train"
