@@ -42,6 +42,8 @@ class Carrier(BaseAdapter):
         Seconds for all requests together, from now on.
     accept : sequence of str
         Content types to take.
+    max_bytes : int, optional
+        The largest answer to read where nothing else is said; the service's bound by default.
 
     Attributes
     ----------
@@ -49,11 +51,18 @@ class Carrier(BaseAdapter):
         For pyvo, and for the classes of astroquery that stand on it.
     """
 
-    def __init__(self, service: Fetcher | Any, *, timeout: float, accept: Sequence[str]) -> None:
+    def __init__(
+        self,
+        service: Fetcher | Any,
+        *,
+        timeout: float,
+        accept: Sequence[str],
+        max_bytes: int | None = None,
+    ) -> None:
         super().__init__()
         self._service = service
         self._accept = tuple(accept)
-        self._timeout = timeout
+        self._max_bytes = service.max_bytes if max_bytes is None else max_bytes
         self._end = time.monotonic() + timeout
         self._last: http.Answer | None = None
         self._failure: FetchError | None = None
@@ -84,6 +93,11 @@ class Carrier(BaseAdapter):
         """Ask for what is at an address, in the time that is left."""
         return self._ask("GET", url, params, accept=accept or self._accept, max_bytes=max_bytes)
 
+    @property
+    def first_line(self) -> str:
+        """What the last answer said first."""
+        return "" if self._last is None else http.first_line(self._last.body)
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Turn what astroquery or pyvo raises into a `ServiceError` with the service's own words.
@@ -99,13 +113,12 @@ class Carrier(BaseAdapter):
             if self._failure is not None:
                 raise self._failure from error
             last = self._last
-            line = "" if last is None else http.first_line(last.body)
             said = str(error).splitlines()
             raise ServiceError(
                 f"{self._service.name} answered what astroquery cannot read "
                 f"({type(error).__name__}{f': {said[0][:200]}' if said else ''})",
                 status=None if last is None else last.status,
-                first_line=line,
+                first_line=self.first_line,
                 hint="Try again; if it stays, the service has changed",
             ) from error
 
@@ -161,7 +174,7 @@ class Carrier(BaseAdapter):
                 params,
                 hosts=service.hosts,
                 private=service.private,
-                max_bytes=min(max_bytes or service.max_bytes, service.max_bytes),
+                max_bytes=min(max_bytes or self._max_bytes, service.max_bytes),
                 accept=self._accept if accept is None else accept,
                 timeout=max(0.0, self._end - time.monotonic()),
                 **sent,
