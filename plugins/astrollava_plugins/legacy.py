@@ -19,7 +19,7 @@ from astropy import units as u
 from astrollava.errors import EmptyCutout, OutsideFootprint, ServiceError
 from astrollava.hooks import Fetcher, hookimpl
 from astrollava.hooks.fetching import Cutout, Footprint, http
-from astrollava_plugins._frames import flat_share, picture_wcs, read_frame, without_zeros
+from astrollava_plugins._frames import PLAIN, flat_share, picture_wcs, read_frame, without_zeros
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -34,8 +34,6 @@ astrollava_contract = 1
 _HOST = "www.legacysurvey.org"
 # In the words of the viewer's own exceptions.
 _NO_OVERLAP = ("no overlap", "nooverlap")
-# Of 1,000 real galaxy pictures none has more than a fifth of its pixels in one colour.
-_PLAIN = 0.6
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ class LegacyPicture(_Viewer):
         answer = self._ask("jpeg-cutout", plan, accept=http.JPEG, timeout=timeout)
         image = read_frame(answer.body, self.name)
         self._check_shape(image, plan)
-        if flat_share(image) > _PLAIN:
+        if flat_share(image) > PLAIN:
             raise EmptyCutout(
                 f"{self.name} sent a plain picture: nothing was observed there",
                 hint="Try another survey: --from auto chooses one",
