@@ -14,13 +14,21 @@ import llava_checkpoints
 import tiny_llava
 from astrollava_training.dataset.corpus import Corpus, Source
 from astrollava_training.dataset.pictures import RenderRule
+from astrollava_training.llava.assemble import Pictures
 
-__all__ = ["IMAGE_TOKEN", "MEAN", "STD", "corpus", "model", "picture", "rows", "tokenizer", "write"]
+__all__ = ["PICTURES", "corpus", "model", "picture", "rows", "tokenizer", "write"]
 
-IMAGE_TOKEN = tiny_llava.SPECIALS.index("<image>")
-MEAN = llava_checkpoints.CLIP_MEAN
-STD = llava_checkpoints.CLIP_STD
-_SIDE = 56
+_IMAGE = tiny_llava.SPECIALS.index("<image>")
+PICTURES = Pictures(
+    size=56,
+    rule="pad",
+    background=(122, 116, 104),
+    mean=llava_checkpoints.CLIP_MEAN,
+    std=llava_checkpoints.CLIP_STD,
+    tokens=16,
+    token=_IMAGE,
+    ids=(_IMAGE,) * 16,
+)
 _ANSWERS = (
     "This is a barred spiral galaxy seen face-on.",
     "It has two loosely wound arms and a small bulge.",
@@ -89,7 +97,7 @@ def corpus(folder: Path, count: int, *, template: str = "v1", **change: Any) -> 
     """Make the corpus of such rows."""
     source: dict[str, Any] = {
         "files": ("rows.json",), "root": write(folder / "data", count), "images": ".",
-        "template": template, "length": 512, "image_tokens": 16,
-        "render": RenderRule(_SIDE, "pad", (122, 116, 104)), "corrupt": 0.0,
+        "template": template, "length": 512, "image": PICTURES.ids,
+        "render": RenderRule(PICTURES.size, PICTURES.rule, PICTURES.background), "corrupt": 0.0,
     } | change  # fmt: skip
     return Corpus.make(Source(**source), tokenizer(), folder / "cache", workers=0)

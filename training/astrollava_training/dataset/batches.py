@@ -61,6 +61,15 @@ class Batch:
         }
         return Batch(**(self.__dict__ | moved))
 
+    def first(self, count: int) -> Batch:
+        """Return the first tokens of its only conversation, up to where an answer begins."""
+        kept = self.features[self.features < count]
+        shown = self.shades if len(kept) else self.shades[:0]
+        ids, targets, positions = (
+            part[:, :count] for part in (self.ids, self.targets, self.positions)
+        )
+        return Batch(ids, targets, positions, (0, count), kept, shown, count)
+
 
 def row(corpus: Corpus, chosen: Sequence[int], image: int, *, multiple: int = 1) -> Batch:
     """Lay conversations end to end in one row.

@@ -39,8 +39,8 @@ class Source:
     template : {"plain", "v1", "chat"}
     length : int
         Tokens of the longest conversation.
-    image_tokens : int
-        Tokens that a picture takes.
+    image : tuple of int
+        Tokens that stand for a picture.
     render : RenderRule
     corrupt : float
         Largest share of rows that may be left out, in [0, 1).
@@ -51,7 +51,7 @@ class Source:
     images: str
     template: Any
     length: int
-    image_tokens: int
+    image: tuple[int, ...]
     render: RenderRule
     corrupt: float
 
@@ -138,7 +138,7 @@ class Corpus:
         writer = Writer(
             Template(source.template, tokenizer),
             tokenizer,
-            image_tokens=source.image_tokens,
+            image=source.image,
             length=source.length,
         )
         path = cache / f"tokens-{_key(source, files, tokenizer, good)}.npz"
@@ -179,7 +179,7 @@ class Corpus:
 
 def _key(source: Source, files: Sequence[Path], tokenizer: Any, rows: Sequence[Row]) -> str:
     digest = hashlib.sha256(
-        json.dumps([_VERSION, source.template, source.length, source.image_tokens]).encode()
+        json.dumps([_VERSION, source.template, source.length, list(source.image)]).encode()
     )
     digest.update(json.dumps(asdict(source.render)).encode())
     digest.update(str(getattr(tokenizer, "chat_template", None)).encode())

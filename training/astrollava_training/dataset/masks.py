@@ -65,8 +65,9 @@ class Writer:
     template : Template
     tokenizer : transformers tokenizer
         A fast one, which says where in the text its tokens stand, and knows `IMAGE` as one token.
-    image_tokens : int
-        Tokens a picture takes.
+    image : sequence of int
+        Tokens that stand for a picture: that of `IMAGE` for each of its features, and what belongs
+        before and after them.
     length : int
         Tokens of the longest conversation.
 
@@ -77,19 +78,19 @@ class Writer:
     """
 
     def __init__(
-        self, template: Template, tokenizer: Any, *, image_tokens: int, length: int
+        self, template: Template, tokenizer: Any, *, image: Sequence[int], length: int
     ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise InvalidRequest(
                 "the tokenizer does not say where in a text its tokens stand",
                 expected="a fast tokenizer, with a tokenizer.json",
             )
-        self._image = tokenizer.convert_tokens_to_ids(IMAGE)
+        self._image = int(tokenizer.convert_tokens_to_ids(IMAGE))
         if IMAGE not in tokenizer.get_vocab():
             raise InvalidRequest(f"the tokenizer has no token {IMAGE}", expected="one")
         self._template = template
         self._tokenizer = tokenizer
-        self._image_tokens = image_tokens
+        self._picture = np.array(image, np.int32)
         self._length = length
         self._reserved = [
             text
@@ -125,12 +126,6 @@ class Writer:
                 else:
                     yield self._fitted(row, text, *next(encoded))
 
-    def ask(self, row: Row) -> NDArray[np.int32]:
-        """Return the tokens of the first question of a row, up to where the answer begins."""
-        text = self._template.ask(row.turns, picture=row.picture is not None)
-        ids, offsets = next(self._encode([text]))
-        return self._expanded(ids, offsets, np.zeros(len(ids), np.bool_))[0]
-
     def _refused(self, row: Row) -> str:
         """Say why a row cannot be written, or nothing."""
         for question, answer in row.turns:
@@ -156,7 +151,7 @@ class Writer:
         turns = len(row.turns)
         while True:
             learned = self._mask(row, turns, text, ids, offsets)
-            whole, mask = self._expanded(ids, offsets, learned)
+            whole, mask = self._expanded(ids, learned)
             if len(whole) <= self._length:
                 return Tokens(whole, mask, turns)
             # Whole turns are left out: an answer cut short teaches to stop in the middle.
@@ -222,11 +217,14 @@ class Writer:
         return learned
 
     def _expanded(
-        self, ids: NDArray[np.int32], offsets: NDArray[np.int64], learned: NDArray[np.bool_]
+        self, ids: NDArray[np.int32], learned: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Repeat the token of the picture for each feature, and begin with the first token."""
-        times = np.where(ids == self._image, self._image_tokens, 1)
-        ids, learned = np.repeat(ids, times), np.repeat(learned, times)
+        """Put all that stands for a picture where it is, and begin with the first token."""
+        for place in np.flatnonzero(ids == self._image)[::-1]:
+            after = place + 1
+            ids = np.concatenate([ids[:place], self._picture, ids[after:]])
+            unlearned = np.zeros(len(self._picture), np.bool_)
+            learned = np.concatenate([learned[:place], unlearned, learned[after:]])
         if self._bos is not None and (not len(ids) or ids[0] != self._bos):
             ids = np.concatenate([np.array([self._bos], np.int32), ids])
             learned = np.concatenate([[False], learned])

@@ -143,12 +143,6 @@ class Template:
             answers.append((len(asked), len(told.rstrip())))
         return Written(whole, tuple(answers))
 
-    def ask(self, turns: Sequence[tuple[str, str]], *, picture: bool) -> str:
-        """Write the first question only, as the model is asked."""
-        if self.jinja is None:
-            return IMAGE if picture else ""
-        return self._render(self._messages(turns[:1], picture=picture)[:1], ask=True)
-
     def _messages(self, turns: Sequence[tuple[str, str]], *, picture: bool) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = []
         for number, (question, answer) in enumerate(turns):

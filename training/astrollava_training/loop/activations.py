@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
 import torch
+from torch._functorch import config as functorch
 from torch.utils.checkpoint import (
     CheckpointPolicy,
+    checkpoint,
     create_selective_checkpoint_contexts,
 )
 
-__all__ = ["arrange"]
+__all__ = ["arranged"]
+
+_BUDGET = 0.5
 
 
-def arrange(language: Any, how: Literal["none", "selective", "full"]) -> None:
-    """Say what the layers of a language model keep.
+@contextmanager
+def arranged(
+    language: Any, how: Literal["none", "selective", "full"], compiled: bool
+) -> Iterator[None]:
+    """Say what the layers of a language model keep, and compile them if asked to.
 
     Parameters
     ----------
@@ -24,14 +32,29 @@ def arrange(language: Any, how: Literal["none", "selective", "full"]) -> None:
     how : {"none", "selective", "full"}
         Everything; the results of every second product of matrices and of attention, which cost
         most to compute; or only what goes into each layer.
+    compiled : bool
+        Whether each layer is compiled. The compiler then chooses itself what is computed again,
+        within half of the memory that all activations take, for ``selective``.
     """
-    if how == "none":
-        language.gradient_checkpointing_disable()
-        return
-    options: dict[str, Any] = {"use_reentrant": False}
-    if how == "selective":
-        options["context_fn"] = _contexts
-    language.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+    budget = functorch.activation_memory_budget
+    again = how == "full" or (how == "selective" and not compiled)
+    options: dict[str, Any] = {"context_fn": _contexts} if how == "selective" else {}
+    for layer in language.layers:
+        # What transformers' own switch sets, whose name changes between its versions.
+        layer.gradient_checkpointing = again
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, **options)
+        if compiled:
+            # Conversations fill a sequence to another length each time.
+            layer.compile(dynamic=True)
+    if how == "selective" and compiled:
+        functorch.activation_memory_budget = _BUDGET
+    try:
+        yield
+    finally:
+        functorch.activation_memory_budget = budget
+        for layer in language.layers:
+            layer.gradient_checkpointing = False
+            layer._compiled_call_impl = None
 
 
 def _contexts() -> Any:

@@ -31,7 +31,7 @@ class Segments:
     Attributes
     ----------
     bounds : tuple of int
-        Where each begins, and the last ends.
+        Where each begins, and the last ends; empty where `cumulative` is used.
     cumulative : Tensor of int32, shape (conversations + 1,)
         The same on the device.
     longest : int
@@ -67,7 +67,8 @@ class Segments:
         if block is None:
             block = not varlen and total <= _SHORT * count
         return cls(
-            bounds,
+            # A compiled layer would be compiled anew for other numbers.
+            () if varlen else bounds,
             torch.tensor(bounds, dtype=torch.int32, device=device),
             longest,
             varlen,

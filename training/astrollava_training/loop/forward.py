@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import DynamicCache
 
 from astrollava_training.dataset.batches import IGNORED, Batch
 from astrollava_training.loop.attention import Segments
@@ -30,6 +31,9 @@ class Learner(nn.Module):
         Tokens of the longest conversation.
     varlen : bool
         Whether torch's variable-length attention is used.
+    alike : bool
+        Whether every batch must give every trained parameter a gradient, as processes that add
+        theirs up expect of each other.
     """
 
     def __init__(
@@ -40,21 +44,31 @@ class Learner(nn.Module):
         std: Sequence[float],
         longest: int,
         varlen: bool = False,
+        alike: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
         self.longest = longest
         self.varlen = varlen
+        self._alike = alike
         self._mean = torch.tensor(mean).view(1, 3, 1, 1)
         self._std = torch.tensor(std).view(1, 3, 1, 1)
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """Return the summed loss of a batch, in nats.
+    def forward(self, batch: Batch, *, say: int = 0) -> torch.Tensor:
+        """Return the summed loss of a batch, or what the model says to it.
 
         Parameters
         ----------
         batch : Batch
             On the device of the model.
+        say : int
+            Tokens to be said, greedily, after the only conversation of the batch; with none, its
+            loss is taken. Both are one method, for FSDP2 gathers weights around this one.
+
+        Returns
+        -------
+        Tensor
+            The loss in nats, float32, scalar; or token ids, int64, shape (say,).
         """
         inner = self.model.model
         embedded = inner.language_model.get_input_embeddings()(batch.ids)
@@ -63,6 +77,12 @@ class Learner(nn.Module):
             flat = embedded.view(-1, embedded.shape[-1])
             flat = flat.index_copy(0, batch.features, seen.flatten(0, 1).to(flat.dtype))
             embedded = flat.view_as(embedded)
+        elif self._alike:
+            size = self.model.config.vision_config.image_size
+            blank = torch.zeros((1, size, size, 3), dtype=torch.uint8, device=embedded.device)
+            embedded = embedded + 0.0 * self.see(blank).sum()
+        if say:
+            return self._say(embedded, say)
         hidden = inner.language_model(
             inputs_embeds=embedded,
             attention_mask=None,
@@ -80,6 +100,18 @@ class Learner(nn.Module):
             self.model.lm_head.weight,
             targets[wanted],
         )
+
+    def _say(self, embedded: torch.Tensor, count: int) -> torch.Tensor:
+        language, head = self.model.model.language_model, self.model.lm_head
+        kept = DynamicCache(config=self.model.config.text_config)
+        said: list[torch.Tensor] = []
+        for _ in range(count):
+            hidden = language(
+                inputs_embeds=embedded, past_key_values=kept, use_cache=True
+            ).last_hidden_state
+            said.append(head(hidden[:, -1]).argmax(-1))
+            embedded = language.get_input_embeddings()(said[-1][:, None])
+        return torch.cat(said)
 
     def see(self, shades: torch.Tensor) -> torch.Tensor:
         """Return pictures' features as the language model reads them.

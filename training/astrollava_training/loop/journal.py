@@ -1,0 +1,119 @@
+"""What is written down of a stage while it runs: numbers a step, evaluations, incidents.
+
+``steps.jsonl``, ``evaluations.jsonl`` and ``incidents.jsonl`` in the folder of the stage are what
+the report is made of; the same numbers go to TensorBoard and, in short, to the progress bar.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+__all__ = ["Journal", "read_lines"]
+
+
+class Journal:
+    """The record of a stage; nothing is written by any but the first process.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the stage.
+    steps : int
+        Of the stage.
+    begun : int
+        Steps done already; what was written of later ones, before the process was killed, is
+        taken out, for these steps are done again.
+    active : bool
+        Whether this process writes.
+    """
+
+    def __init__(self, folder: Path, *, steps: int, begun: int, active: bool) -> None:
+        self._folder = folder
+        self._active = active
+        self._board: Any = None
+        self._bar: Any = None
+        if not active:
+            return
+        for name in ("steps", "evaluations"):
+            path = folder / f"{name}.jsonl"
+            lines = [line for line in read_lines(path) if line["step"] <= begun]
+            part = path.with_suffix(".part")
+            part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+            part.replace(path)
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._board = SummaryWriter(folder / "tensorboard", purge_step=begun + 1)
+        self._bar = tqdm(
+            total=steps, initial=begun, desc=folder.name, unit="step", disable=None,
+            dynamic_ncols=True,
+        )  # fmt: skip
+
+    def step(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Record the numbers of a step; the first is step 1."""
+        if not self._active:
+            return
+        self._append("steps", {"step": step, **values})
+        for name, value in values.items():
+            if value is not None:
+                self._board.add_scalar(name, value, step)
+        self._bar.set_postfix_str(_short(values), refresh=False)
+        self._bar.update()
+
+    def evaluation(self, step: int, loss: float, samples: list[dict[str, Any]]) -> None:
+        """Record what the model says after a step."""
+        if self._active:
+            self._append("evaluations", {"step": step, "loss": loss, "samples": samples})
+            self._board.add_scalar("held-out loss", loss, step)
+            for number, sample in enumerate(samples):
+                self._board.add_text(f"sample {number}", sample["said"], step)
+
+    def incident(self, text: str) -> None:
+        """Record what went wrong without ending the run, and say it."""
+        if self._active:
+            self._append("incidents", {"text": text})
+            self._bar.write(text)
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._active:
+            self._board.close()
+            self._bar.close()
+
+    def _append(self, name: str, record: Mapping[str, Any]) -> None:
+        try:
+            with (self._folder / f"{name}.jsonl").open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(record) + "\n")
+        except OSError as error:
+            # A full disk ends no training: it may have room again before the weights are written.
+            self._bar.write(f"{name}.jsonl: {error}")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read JSON lines; a last one that a killed process has cut short is left out."""
+    found: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+    return found
+
+
+def _short(values: Mapping[str, float | None]) -> str:
+    def of(name: str) -> float | None:
+        return values.get(name)
+
+    parts = [f"loss {of('loss'):.4f}", f"{of('tokens_per_s'):.0f} tokens/s"]
+    if (mfu := of("mfu")) is not None:
+        parts.append(f"MFU {mfu:.1%}")
+    if (memory := of("memory")) is not None:
+        parts.append(f"{memory / 1e9:.1f} GB")
+    if (joules := of("joules")) is not None:
+        parts.append(f"{joules / 3.6e6:.3f} kWh")
+    return ", ".join(parts)

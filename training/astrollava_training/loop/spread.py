@@ -1,0 +1,132 @@
+"""One process or many: what each computes, and what all know together.
+
+Weights, gradients and states are split over the processes by FSDP2, and each computes its share of
+a step's sequences. Run it with ``torchrun``; without, there is one process and nothing of this.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+from astrollava.errors import InvalidRequest
+
+__all__ = ["World", "joined", "shard"]
+
+T = TypeVar("T")
+
+_PATIENCE = timedelta(hours=2)  # the first process may decode all pictures while others wait
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run.
+
+    Attributes
+    ----------
+    rank, size : int
+        Number of this process, and how many there are.
+    device : torch.device
+        Where this process computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
+
+    def sum(self, *values: float) -> list[float]:
+        """Add numbers over all processes."""
+        if self.size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return [float(value) for value in total]
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """Do a piece of work in the first process, then in the others, which find it done.
+
+        Where it fails in the first, ``torchrun`` ends the others.
+        """
+        if not self.first:
+            self.wait()
+        result = work()
+        if self.first:
+            self.wait()
+        self.wait()
+        return result
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def joined(device: str | None = None) -> Iterator[World]:
+    """Join the processes that ``torchrun`` started, if it did.
+
+    Parameters
+    ----------
+    device : str, optional
+        ``cpu``, ``cuda`` or ``cuda:N``; by default a GPU where there is one.
+
+    Raises
+    ------
+    InvalidRequest
+        If there is no such device.
+    """
+    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind.startswith("cuda") and not torch.cuda.is_available():
+        raise InvalidRequest(f"device {kind!r}", expected="cpu: torch finds no GPU here")
+    if size > 1 and kind == "cuda":
+        kind = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    chosen = torch.device(kind)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    # Joined already where a caller runs more than one thing.
+    ours = size > 1 and not dist.is_initialized()
+    if ours:
+        backend = "nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
+    try:
+        yield World(rank, size, chosen)
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+def shard(learner: Any, layers: Any, frozen: Any, world: World) -> None:
+    """Split a model over the processes, in place.
+
+    Parameters
+    ----------
+    learner : Learner
+        Gathers, in its forward pass, what is in no layer: embeddings, projector, head.
+    layers : sequence of nn.Module
+        Layers of the language model, each gathered only while it computes.
+    frozen : sequence of nn.Module
+        What is not split: small, used at once, and without gradients.
+    world : World
+        Of more than one process.
+    """
+    mesh = dist.device_mesh.init_device_mesh(world.device.type, (world.size,))
+    # Gradients of different processes are added in float32, whatever they are computed in.
+    policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
+    whole = {parameter for module in frozen for parameter in module.parameters()}
+    for layer in layers:
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
+    fully_shard(learner, mesh=mesh, mp_policy=policy, ignored_params=whole)
