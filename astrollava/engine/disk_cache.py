@@ -11,25 +11,18 @@ does not change until it goes; whoever finds it gone has a miss.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
 import os
-import re
-import stat
-import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from astrollava._cache import whole_file
+from astrollava._cache import Shelf
 from astrollava.engine.vision import ImageEmbedding
-from astrollava.errors import ModelError
 
 __all__ = ["DiskCache", "entry_key"]
 
@@ -38,21 +31,6 @@ _FORMAT: Final = 1
 _MAGIC: Final = b"astrollava-image\n"
 _CHECKSUM: Final = 32
 _SUFFIX: Final = ".embedding"
-#: A folder may hold more than entries: nothing of another name is touched.
-_ENTRY: Final = re.compile(rf"[0-9a-f]{{64}}{re.escape(_SUFFIX)}")
-_UNFINISHED: Final = re.compile(rf"\.{_ENTRY.pattern}\.\d+-[0-9a-f]+\.part")
-#: Seconds after which an unfinished file is one that a killed process left.
-_ABANDONED: Final = 600
-#: Shares of the limit: where room is made, and how much is left then. A look at a folder of many
-#: files takes long, so a process writes a little between two looks: what 32 write unseen fits in
-#: between the first share and the limit.
-_FULL: Final = 7 / 8
-_LEFT: Final = 6 / 8
-_UNSEEN: Final = (1 - _FULL) / 32
-#: A named pipe under the name of an entry would be waited for; Windows would change line ends.
-_OPEN: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
-_log = logging.getLogger("astrollava")
 
 
 def entry_key(pixels: str, made_by: Mapping[str, str]) -> str:
@@ -103,108 +81,52 @@ class DiskCache:
         like: ImageEmbedding,
         made_by: Mapping[str, str],
     ) -> None:
-        self.folder = Path(folder).absolute()
-        self.limit_bytes = limit_bytes
+        self._shelf = Shelf(folder, _SUFFIX, limit_bytes, what="encoded images")
         self._like = like
         self._made_by = dict(made_by)
         self._described = _described(like)
-        self._writes = True
-        self._lock = threading.Lock()
-        #: Bytes written since the folder was looked at, which it never was.
-        self._unseen = limit_bytes
+
+    @property
+    def writes(self) -> bool:
+        """Whether images are still kept: not after one could not be written."""
+        return self._shelf.writes
 
     def path(self, pixels: str) -> Path:
         """Return the file in which the image with these pixels is or would be."""
-        return self.folder / f"{entry_key(pixels, self._made_by)}{_SUFFIX}"
+        return self._shelf.path(entry_key(pixels, self._made_by))
 
     def get(self, pixels: str) -> ImageEmbedding | None:
         """Return the image with these pixels (see `pixel_key`), or None.
 
         A file there that is damaged, cut short or of another kind is removed.
         """
-        path = self.path(pixels)
         like = self._like
+        key = entry_key(pixels, self._made_by)
         head = self._head(pixels)
-        values = None
-        with contextlib.suppress(OSError):
-            data = _read(path, _CHECKSUM + len(head) + 4 * like.values.size)
-            values = _values(data, head)
-            # The time of a file says when it was last used.
-            path.unlink() if values is None else os.utime(path)
-        if values is None:
+        data = self._shelf.read(key, size=_CHECKSUM + len(head) + 4 * like.values.size)
+        if data is None:
             return None
+        values = _values(data, head)
+        if values is None:
+            self._shelf.remove(key)
+            return None
+        self._shelf.used(key)
         values = values.reshape(like.values.shape)
         return ImageEmbedding(values, pixels, like.layout, like.causal, like.places)
 
     def put(self, embedding: ImageEmbedding) -> None:
         """Keep an image, and make room for it."""
-        if not self._writes or _described(embedding) != self._described:
+        if _described(embedding) != self._described:
             return
         head = self._head(embedding.key)
         values = np.ascontiguousarray(embedding.values, "<f4")
-        size = _CHECKSUM + len(head) + values.nbytes
-        path = self.path(embedding.key)
-        try:
-            if not self._has_room(size):
-                return
-            # The checksum tells what a power failure left: waiting for the disk buys nothing.
-            with whole_file(path, size=size, durable=False) as file:
-                file.write(_checksum(head, values))
-                file.write(head)
-                file.write(values.data)
-        except (ModelError, OSError) as error:
-            # Someone emptied the folder just now; or it is there already, and some systems do not
-            # replace a file that is being read.
-            if not (isinstance(error.__cause__, FileNotFoundError) or path.is_file()):
-                self._give_up(error)
+        key = entry_key(embedding.key, self._made_by)
+        self._shelf.write(key, _checksum(head, values), head, values.data)
 
     def _head(self, pixels: str) -> bytes:
         """Return the header of an image's entry; only the right one is ever read."""
         said = {"pixels": pixels, "made_by": self._made_by, **self._described}
         return _MAGIC + json.dumps(said, sort_keys=True).encode() + b"\n"
-
-    def _give_up(self, error: Exception) -> None:
-        with self._lock:
-            first, self._writes = self._writes, False
-        if first:
-            why = error.problem if isinstance(error, ModelError) else error
-            _log.warning("encoded images are no longer kept on disk: %s", why)
-
-    def _has_room(self, size: int) -> bool:
-        """Look at the folder when it is time to; remove what is old where it is too full."""
-        with self._lock:
-            self._unseen += size
-            if self._unseen < self.limit_bytes * _UNSEEN:
-                return True
-            self._unseen = size
-        there = list(self._files())
-        total = sum(length for _, length, _ in there) + size
-        if total > self.limit_bytes * _FULL:
-            for _, length, path in sorted(there):
-                if total <= self.limit_bytes * _LEFT:
-                    break
-                if not _ENTRY.fullmatch(path.name):
-                    continue  # being written
-                with contextlib.suppress(OSError):
-                    # Another process may have removed it just now: that is room as well.
-                    path.unlink(missing_ok=True)
-                    total -= length
-        return total <= self.limit_bytes
-
-    def _files(self) -> Iterator[tuple[int, int, Path]]:
-        """Yield time of last use, size and path of what is ours; remove what was abandoned."""
-        if not self.folder.is_dir():
-            return
-        for found in os.scandir(self.folder):
-            unfinished = _UNFINISHED.fullmatch(found.name)
-            if not unfinished and not _ENTRY.fullmatch(found.name):
-                continue
-            with contextlib.suppress(OSError):
-                about = found.stat(follow_symlinks=False)
-                if unfinished and time.time() - about.st_mtime > _ABANDONED:
-                    os.unlink(found.path)
-                elif stat.S_ISREG(about.st_mode):
-                    yield about.st_mtime_ns, about.st_size, Path(found.path)
 
 
 def _described(like: ImageEmbedding) -> dict[str, Any]:
@@ -222,20 +144,6 @@ def _described(like: ImageEmbedding) -> dict[str, Any]:
             for each in like.places
         ],
     }
-
-
-def _read(path: Path, size: int) -> bytes:
-    """Read a file if it is one and has that size; else nothing, however large it is."""
-    opened = os.open(path, _OPEN)
-    try:
-        about = os.fstat(opened)
-        if not stat.S_ISREG(about.st_mode) or about.st_size != size:
-            return b""
-        with open(opened, "rb", closefd=False) as file:
-            data = file.read(size)
-            return data if len(data) == size else b""
-    finally:
-        os.close(opened)
 
 
 def _values(data: bytes, head: bytes) -> npt.NDArray[np.float32] | None:

@@ -60,7 +60,7 @@ def main(folder: Path, limit: int, seconds: float, seed: int, rows: int) -> None
             counts["hits"] += 1
         else:
             counts["wrong"] += 1
-    print(json.dumps(counts | {"gave_up": not kept._writes}))
+    print(json.dumps(counts | {"gave_up": not kept.writes}))
 
 
 if __name__ == "__main__":
