@@ -19,12 +19,17 @@ pytest.importorskip("llama_cpp")
 from safetensors.torch import save_file  # noqa: E402
 
 import llava_checkpoints  # noqa: E402
+from astrollava import models  # noqa: E402
 from astrollava.cli.models.parity import parity as command  # noqa: E402
+from astrollava.engine import Engine  # noqa: E402
 from astrollava.errors import EngineUnavailable, InvalidRequest  # noqa: E402
 from astrollava.models.checkpoint import open_checkpoint  # noqa: E402
 from astrollava.models.convert import convert  # noqa: E402
 from astrollava.parity import Limits, ParityReport, parity  # noqa: E402
+from astrollava.parity.compare import default_pictures  # noqa: E402
+from astrollava.parity.loading import load_reference  # noqa: E402
 from astrollava.parity.reference import ReferenceAnswer  # noqa: E402
+from clear_choices import clear_question  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,15 +97,19 @@ KINDS = ("clip and llama", "clip and qwen2", "siglip and mistral", "original", "
 def test_every_layout_says_the_same(kind: str, tmp_path: Path) -> None:
     """Of all patches, the first included, and to the last word."""
     paths = layout(kind, tmp_path)
-    report = parity(
-        pair=pair_of(paths, tmp_path / "pair", "f16"), threads=1, max_tokens=24, **paths
-    )
+    pair = pair_of(paths, tmp_path / "pair", "f16")
+    files = models.resolve(pair)
+    with Engine(files.text, files.mmproj, threads=1) as engine:
+        where = dict(paths)
+        reference = load_reference(open_checkpoint(where.pop("checkpoint"), **where))
+        pictures = default_pictures(engine.image_size[0])
+        question = clear_question(engine, reference, pictures, max_tokens=16, margin=0.05)
+    report = parity(pair=pair, threads=1, max_tokens=16, question=question, **paths)
     assert report.cosine.shape == (4, 16)
     assert report.lost == ()
     assert report.cosine_min > 0.99999, report
     assert report.logits < 0.01, report
-    # Random weights come near ties, which rounding breaks; a fault would break clear choices.
-    assert report.same_text or report.gap < 0.1, report.differing
+    assert report.same_text, report.differing
 
 
 @pytest.fixture(scope="module")
