@@ -275,7 +275,10 @@ def versions_behind(record: Rendering) -> dict[str, str]:
     if name in STRETCHES or name == _UNTOUCHED.stretch:
         return {}
     offer = _plugged.offered("stretches").get(name)
-    return {} if offer is None else {offer.distribution: offer.version}
+    if offer is None:
+        return {}
+    # One that no distribution brought, as in a test, has a name of its own all the same.
+    return {offer.distribution or f"plugin {offer.plugin}": offer.version or "unknown"}
 
 
 def _picture(image: SkyImage, planes: Sequence[int], frame: Frame) -> NDArray[np.uint8]:
