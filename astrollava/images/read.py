@@ -246,7 +246,7 @@ def _unpack(opener: Any, packed: BinaryIO, into: BinaryIO, request: Request, wha
     try:
         with opener(packed) as unpacking:
             while piece := unpacking.read(_CHUNK):
-                into.write(piece)
+                _put_aside(into, piece, what)
                 if into.tell() > limit:
                     raise ImageTooLarge(
                         f"{what} unpacks to more than {limit:,} bytes",
@@ -260,6 +260,17 @@ def _unpack(opener: Any, packed: BinaryIO, into: BinaryIO, request: Request, wha
             hint="Fetch or copy it again",
         ) from error
     into.seek(0)
+
+
+def _put_aside(into: BinaryIO, piece: bytes, what: str) -> None:
+    try:
+        into.write(piece)
+    except OSError as error:
+        raise ImageTooLarge(
+            f"{what} cannot be unpacked: no room for more than {_HASHED_WHOLE:,} bytes of it in the"
+            f" folder for temporary files ({error.strerror or error})",
+            hint="Name a folder with room in TMPDIR, or unpack it yourself",
+        ) from error
 
 
 def _most_bytes(request: Request) -> int:

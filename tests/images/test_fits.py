@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,16 @@ def test_compressed_files(squeeze: Any, tmp_path: Path) -> None:
     path = tmp_path / "image.fits.packed"
     path.write_bytes(squeeze(packed(primary())))
     np.testing.assert_array_equal(read(path).pixels[0], PLANE)
+
+
+def test_without_room_to_unpack_the_archive_is_not_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was called damaged, and would be fetched again and again."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    large = gzip.compress(packed(primary())[:2880] + bytes(80_000_000), 1)
+    with pytest.raises(ImageTooLarge, match=r"temporary files.*TMPDIR"):
+        read(large)
 
 
 def test_a_compressed_bomb_is_refused_early() -> None:
