@@ -7,6 +7,7 @@ opens whatever is named there, local files too, while it parses. No service aske
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
@@ -16,7 +17,7 @@ from astrollava.errors import FetchRefused, ServiceError
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["check_votable", "is_votable", "read_votable", "text_of"]
+__all__ = ["check_votable", "is_votable", "number_of", "read_votable", "text_of"]
 
 
 class _LeadsElsewhereError(Exception):
@@ -121,3 +122,13 @@ def text_of(row: Any, names: Sequence[str]) -> str:
             if text.strip():
                 return text.strip()
     return ""
+
+
+def number_of(row: Any, name: str) -> float | None:
+    """Return a column's value as a finite number, or None where there is none."""
+    import numpy as np
+
+    if name not in row.colnames or row[name] is np.ma.masked:
+        return None
+    value = float(row[name])
+    return value if math.isfinite(value) else None

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-__all__ = ["datalink", "ned_error", "ned_objects", "ned_redshifts", "obscore", "soda", "votable"]
+__all__ = [
+    "Field",
+    "datalink",
+    "ned_error",
+    "ned_objects",
+    "ned_redshifts",
+    "obscore",
+    "soda",
+    "votable",
+]
 
 #: Name, datatype, arraysize, unit, UCD; what is not given stays out.
 Field = tuple[str, ...]
