@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from astrollava.hooks.fetching import http
+    from astrollava.hooks.fetching.choosing import Choice, choose
     from astrollava.hooks.fetching.fetcher import Cutout, Fetcher
     from astrollava.hooks.fetching.footprint import (
         AllSky,
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
         Union,
         Unknown,
     )
+    from astrollava.hooks.fetching.getting import fetch
+    from astrollava.hooks.fetching.targets import Target, locate
+    from astrollava.hooks.fetching.uniform import uniform
 
 __all__ = [
     "AllSky",
+    "Choice",
     "Cutout",
     "Declinations",
     "Fetcher",
@@ -33,14 +38,20 @@ __all__ = [
     "GalacticLatitudes",
     "Intersection",
     "Moc",
+    "Target",
     "Union",
     "Unknown",
+    "choose",
+    "fetch",
     "http",
+    "locate",
+    "uniform",
 ]
 
 _FOOTPRINT = "footprint"
 _HOMES = {
     "AllSky": _FOOTPRINT,
+    "Choice": "choosing",
     "Cutout": "fetcher",
     "Declinations": _FOOTPRINT,
     "Fetcher": "fetcher",
@@ -48,8 +59,13 @@ _HOMES = {
     "GalacticLatitudes": _FOOTPRINT,
     "Intersection": _FOOTPRINT,
     "Moc": _FOOTPRINT,
+    "Target": "targets",
     "Union": _FOOTPRINT,
     "Unknown": _FOOTPRINT,
+    "choose": "choosing",
+    "fetch": "getting",
+    "locate": "targets",
+    "uniform": "uniform",
 }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from astrollava.hooks.fetching.footprint import Footprint
     from astrollava.images import SkyImage
 
-__all__ = ["Cutout", "Fetcher"]
+__all__ = ["Cutout", "Fetcher", "angle", "one_position"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +225,8 @@ class Fetcher(ABC):
         CutoutTooLarge
             If that is more sky, or more pixels, than the service gives.
         """
-        position = _one_position(position)
-        size = _angle(size)
+        position = one_position(position)
+        size = angle(size)
         if self.footprint.contains(position) is False:
             raise OutsideFootprint(
                 f"{self.survey} has no image at {position.to_string('hmsdms', precision=0)}",
@@ -326,7 +326,8 @@ class Fetcher(ABC):
         return f"<{type(self).__name__} {self.name}>"
 
 
-def _one_position(position: Any) -> SkyCoord:
+def one_position(position: Any) -> SkyCoord:
+    """Return one finite position, ICRS, or raise `InvalidRequest`."""
     from astropy.coordinates import SkyCoord
 
     if not isinstance(position, SkyCoord):
@@ -345,7 +346,8 @@ def _one_position(position: Any) -> SkyCoord:
     return there
 
 
-def _angle(size: Any) -> Quantity:
+def angle(size: Any) -> Quantity:
+    """Return one angle above zero, or raise `InvalidRequest`."""
     from astropy import units as u
 
     if not isinstance(size, u.Quantity) or not size.isscalar or not size.unit.is_equivalent(u.deg):

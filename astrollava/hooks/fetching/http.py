@@ -278,11 +278,13 @@ def _answer(
         page = b"" if bare else _page(response)
         _record(place, status, page)
         line = first_line(page) or response.reason[:200]
+        wait = _limits.retry_after(headers.get("retry-after"))
         raise ServiceError(
             f"{place.host} answered {status}{f': {line}' if line else ''}",
+            hint="" if wait is None else f"It asks to wait for {wait:.0f} s",
             status=status,
             first_line=line,
-            retry_after=_limits.retry_after(headers.get("retry-after")),
+            retry_after=wait,
         )
     kind = _kind(headers)
     if not _accepted(kind, accept):

@@ -1,0 +1,96 @@
+"""Fetched images on disk, for processes to come and processes beside this one; never failures."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from os import PathLike
+from typing import TYPE_CHECKING, Final
+
+from astrollava._cache import Shelf, cache_folder
+from astrollava.hooks.fetching._stored import decode, encode
+from astrollava.images import SkyImage
+
+if TYPE_CHECKING:
+    from astrollava.hooks.fetching.fetcher import Cutout, Fetcher
+
+__all__ = ["LIMIT_BYTES", "CutoutCache", "cutout_key", "shared_cache"]
+
+#: Raised whenever a stored image, or what a key is made of, changes.
+_FORMAT: Final = 1
+_SUFFIX: Final = ".cutout"
+
+#: What fetched images may take on disk; those used longest ago are removed.
+LIMIT_BYTES: Final = 2 << 30
+
+
+def cutout_key(fetcher: Fetcher, wanted: Cutout) -> str:
+    """Return the name of a cutout's entry, in hexadecimal.
+
+    It is made of the fetcher's name, version and parameters, and of the position (to 0.04
+    milliarcseconds), size, pixels and bands wanted.
+
+    Parameters
+    ----------
+    fetcher : Fetcher
+        Whom it is fetched from.
+    wanted : Cutout
+        What is wanted.
+    """
+    said = [
+        _FORMAT,
+        fetcher.name,
+        fetcher.version,
+        dict(fetcher.parameters),
+        f"{wanted.ra % 360.0:.8f}",
+        f"{wanted.dec:.8f}",
+        f"{float(wanted.size.to_value('arcsec')):.6f}",
+        wanted.pixels,
+        wanted.bands,
+    ]
+    text = json.dumps(said, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class CutoutCache:
+    """Images in a folder that any number of processes may share.
+
+    Parameters
+    ----------
+    folder : path
+        Made where it is missing.
+    limit_bytes : int
+        Bytes of all images in it; those used longest ago are removed.
+    """
+
+    def __init__(self, folder: str | PathLike[str], limit_bytes: int = LIMIT_BYTES) -> None:
+        self._shelf = Shelf(folder, _SUFFIX, limit_bytes, what="fetched images")
+
+    def get(self, key: str) -> SkyImage | None:
+        """Return an image, or None; a file that is damaged or cut short is removed."""
+        data = self._shelf.read(key, most=self._shelf.limit_bytes)
+        if data is None:
+            return None
+        image = decode(data)
+        if image is None:
+            self._shelf.remove(key)
+        else:
+            self._shelf.used(key)
+        return image
+
+    def put(self, key: str, image: SkyImage) -> None:
+        """Keep an image, and make room for it; one that cannot be kept to the last bit is not."""
+        parts = encode(image)
+        if parts is not None:
+            self._shelf.write(key, *parts)
+
+
+def shared_cache(folder: str | PathLike[str] | None = None) -> CutoutCache:
+    """Return the cache in a folder, by default in the user's cache folder."""
+    return _cache_in(str(cache_folder("cutouts") if folder is None else folder))
+
+
+@functools.lru_cache(maxsize=16)
+def _cache_in(folder: str) -> CutoutCache:
+    return CutoutCache(folder)

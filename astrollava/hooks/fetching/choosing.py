@@ -1,0 +1,197 @@
+"""Which survey to ask where none is named: by footprint, scale and depth, and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final
+
+from astrollava.errors import (
+    AstrollavaError,
+    EmptyCutout,
+    FetchError,
+    FetchRefused,
+    OutsideFootprint,
+    UnknownFetcher,
+)
+from astrollava.hooks.fetching.fetcher import Cutout, Fetcher, angle, one_position
+from astrollava.hooks.fetching.uniform import uniform
+from astrollava.images import SkyImage
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+    from astropy.units import Quantity
+
+__all__ = ["Choice", "choose", "fetch_best"]
+
+_log = logging.getLogger("astrollava.hooks")
+
+#: Surveys asked at most.
+_ASKED: Final = 3
+#: Pixels along a side under which structure is lost: half of what small models look at.
+_ENOUGH: Final = 112
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A survey that has what is wanted.
+
+    Attributes
+    ----------
+    fetcher : Fetcher
+        Whom to ask.
+    wanted : Cutout
+        What to ask for.
+    reason : str
+        Why it has this place among the choices, in words.
+    """
+
+    fetcher: Fetcher
+    wanted: Cutout
+    reason: str
+
+
+def choose(
+    position: SkyCoord,
+    size: Quantity,
+    *,
+    pixels: int | None = None,
+    bands: str | Sequence[str] | None = None,
+    fetchers: Sequence[Fetcher] | None = None,
+) -> list[Choice]:
+    """Choose among the fetchers there are, the best first.
+
+    Those whose footprint has the position come before those where it is not known; then those that
+    show the field with enough pixels; then optical ones; then the deepest; then the finest.
+
+    Parameters
+    ----------
+    position, size, pixels, bands
+        As for `fetch`.
+    fetchers : sequence of Fetcher, optional
+        Those to choose among; all of the plugins' by default.
+
+    Returns
+    -------
+    list of Choice
+        Those that can give it, one or more.
+
+    Raises
+    ------
+    OutsideFootprint
+        If none can.
+    UnknownFetcher
+        If there is no fetcher at all.
+    """
+    # What no survey can make sense of is no matter of footprints.
+    position, size = one_position(position), angle(size)
+    if fetchers is None:
+        from astrollava.hooks.manager import plugins
+
+        fetchers = list(plugins().fetchers.values())
+    if not fetchers:
+        raise UnknownFetcher(
+            "no plugin gives a fetcher",
+            hint='Install what the services need: pip install "astrollava[fetch]"',
+        )
+    ranked: list[tuple[tuple[Any, ...], Choice]] = []
+    refused: list[str] = []
+    last: AstrollavaError | None = None
+    for fetcher in fetchers:
+        try:
+            with uniform(fetcher.name):
+                wanted = fetcher.plan(position, size, pixels=pixels, bands=bands)
+                ranked.append(_ranked(fetcher, wanted))
+        except AstrollavaError as error:
+            refused.append(f"{fetcher.name}: {error.problem}")
+            last = error
+    if not ranked:
+        raise OutsideFootprint(
+            "no survey can give this cutout", hint="; ".join(refused[:6])
+        ) from last
+    ranked.sort(key=lambda each: each[0])
+    return [choice for _, choice in ranked]
+
+
+def _ranked(fetcher: Fetcher, wanted: Cutout) -> tuple[tuple[Any, ...], Choice]:
+    inside = fetcher.footprint.contains(wanted.position)
+    native = float(fetcher.pixel_scale.to_value("arcsec"))
+    resolved = float(wanted.size.to_value("arcsec")) / native
+    enough = resolved >= _ENOUGH
+    optical = "optical" in fetcher.wavelength
+    depth = fetcher.depth
+    words = [
+        "its footprint has the position" if inside else "its footprint is not known",
+        f"{resolved:.0f} pixels of {native:.3g} arcsec across"
+        + ("" if enough else ", which is few"),
+        f"5-sigma depth {depth:.1f} AB mag" if depth is not None else "depth not stated",
+    ]
+    if not optical:
+        words.append(fetcher.wavelength)
+    place = (
+        not inside,
+        not enough,
+        not optical,
+        -(depth if depth is not None else float("-inf")),
+        native,
+        fetcher.name,
+    )
+    reason = f"{fetcher.name} ({fetcher.survey}): {'; '.join(words)}"
+    return place, Choice(fetcher, wanted, reason)
+
+
+def fetch_best(
+    position: SkyCoord,
+    size: Quantity,
+    *,
+    pixels: int | None = None,
+    bands: str | Sequence[str] | None = None,
+    timeout: float = 60.0,
+    cache: bool | str | PathLike[str] = True,
+    fetchers: Sequence[Fetcher] | None = None,
+) -> SkyImage:
+    """Fetch from the best survey, or from the next best where that has nothing or fails.
+
+    Parameters
+    ----------
+    position, size, pixels, bands, timeout, cache
+        As for `fetch`; the time is for each survey.
+    fetchers
+        As for `choose`.
+
+    Returns
+    -------
+    SkyImage
+        Its ``source["chosen"]`` says why.
+
+    Raises
+    ------
+    FetchError
+        What the best survey raised, where none of the first three gives an image.
+    """
+    import dataclasses
+
+    from astrollava.hooks.fetching.getting import fetch_from
+
+    choices = choose(position, size, pixels=pixels, bands=bands, fetchers=fetchers)
+    passed: list[str] = []
+    first: FetchError | None = None
+    for choice in choices[:_ASKED]:
+        try:
+            image = fetch_from(choice.fetcher, choice.wanted, timeout=timeout, cache=cache)
+        except FetchRefused:
+            raise
+        except FetchError as error:
+            nothing = isinstance(error, OutsideFootprint | EmptyCutout)
+            why = "has nothing there" if nothing else f"failed: {error.problem}"
+            passed.append(f"{choice.fetcher.name} {why}")
+            _log.info("%s", passed[-1])
+            first = first or error
+        else:
+            chosen = "; ".join([choice.reason, *passed])
+            source = {**image.source, "chosen": chosen}
+            return dataclasses.replace(image, source=source)
+    assert first is not None  # choose gives one or more
+    raise first

@@ -1,0 +1,254 @@
+"""What somebody points at: a name, a position in words, or a `SkyCoord`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit
+
+from astrollava._cache import Shelf, cache_folder
+from astrollava.errors import FetchError, InvalidRequest, ServiceError
+from astrollava.hooks.fetching import http
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+
+__all__ = ["Target", "locate", "targets_of"]
+
+_POSITION: Final = re.compile(r"[+\-−]?\d[\s\d:.,+\-−hmsdHMSD°'′\"″]+")
+_LONGEST: Final = 200
+#: Hosts of astropy's own list; another was set by the user, and may be anywhere.
+_PUBLIC: Final = frozenset({"cds.unistra.fr", "vizier.cfa.harvard.edu"})
+_NAMES_BYTES: Final = 8 << 20
+_COORDINATES: Final = re.compile(r"^%J\s*([0-9.]+)\s+([+\-]?[0-9.]+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A place on the sky.
+
+    Attributes
+    ----------
+    position : `~astropy.coordinates.SkyCoord`
+        Where it is.
+    name : str
+        What it was called, where it had a name; else empty.
+    """
+
+    position: SkyCoord
+    name: str = ""
+
+
+def locate(target: str | SkyCoord | Target, *, timeout: float = 20.0) -> Target:
+    """Find where something is.
+
+    Parameters
+    ----------
+    target : str or SkyCoord
+        A position: ``"13h29m52.7s +47d11m43s"``, ``"13:29:52.7 47:11:43"`` (hours and degrees),
+        ``"202.4696 47.1953"`` (ICRS degrees); or the name of an object, which is looked up by CDS's
+        Sesame in SIMBAD, NED and VizieR, and kept.
+    timeout : float, optional
+        Seconds allowed for the look-up.
+
+    Returns
+    -------
+    Target
+
+    Raises
+    ------
+    InvalidRequest
+        If it is neither.
+    ServiceError, FetchTimeout
+        If the name is not known, or Sesame cannot be asked.
+    """
+    from astropy.coordinates import SkyCoord
+
+    if isinstance(target, Target):
+        return target
+    if isinstance(target, SkyCoord):
+        return Target(target)
+    if not isinstance(target, str):
+        raise InvalidRequest(
+            f"the target is of type {type(target).__name__}",
+            expected="a SkyCoord, a position or a name",
+        )
+    words = " ".join(target.split())
+    if not words or len(words) > _LONGEST:
+        raise InvalidRequest(
+            f"the target has {len(words)} characters", expected="a position or a name"
+        )
+    if _POSITION.fullmatch(words) and len(re.findall(r"\d+(?:\.\d*)?", words)) >= 2:
+        return Target(_position(words))
+    return Target(_looked_up(words, timeout), words)
+
+
+def _position(words: str) -> SkyCoord:
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
+    plain = words.replace("−", "-").replace("′", "'").replace("″", '"')
+    numbers = re.split(r"[\s,]+", plain.strip())
+    try:
+        if len(numbers) == 2 and all(re.fullmatch(r"[+-]?\d+(\.\d*)?", each) for each in numbers):
+            return SkyCoord(float(numbers[0]) * u.deg, float(numbers[1]) * u.deg)
+        return SkyCoord(plain.replace(",", " "), unit=(u.hourangle, u.deg))
+    except (ValueError, TypeError) as error:
+        raise InvalidRequest(
+            f"{words!r} is no position ({error})",
+            expected="right ascension and declination, such as '13:29:52.7 +47:11:43'"
+            " or '202.4696 47.1953' in degrees",
+        ) from error
+
+
+def _looked_up(name: str, timeout: float) -> SkyCoord:
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+    from astropy.coordinates.name_resolve import sesame_database, sesame_url
+
+    database = str(sesame_database.get())
+    which = "SNV" if database == "all" else database[0].upper()
+    addresses = sesame_url.get()
+    addresses = [addresses] if isinstance(addresses, str) else list(addresses)
+    shelf = Shelf(cache_folder("names"), ".position", _NAMES_BYTES, what="positions of names")
+    said = json.dumps([name, which, addresses])
+    key = hashlib.sha256(said.encode()).hexdigest()
+    found = _remembered(shelf, key)
+    if found is None:
+        found = _asked(name, which, addresses, timeout)
+        shelf.write(key, json.dumps(found).encode())
+    return SkyCoord(found[0] * u.deg, found[1] * u.deg)
+
+
+def _remembered(shelf: Shelf, key: str) -> tuple[float, float] | None:
+    data = shelf.read(key, most=1000)
+    if not data:
+        return None
+    try:
+        ra, dec = json.loads(data)
+        found = float(ra), float(dec)
+    except (ValueError, TypeError):
+        shelf.remove(key)
+        return None
+    shelf.used(key)
+    return found
+
+
+def _asked(name: str, which: str, addresses: list[str], timeout: float) -> tuple[float, float]:
+    failures: list[FetchError] = []
+    for address in addresses:
+        url = f"{address.rstrip('/')}/{which}?{quote(name, safe='')}"
+        host = urlsplit(address).hostname or ""
+        try:
+            answer = http.get(
+                url,
+                hosts=(host,),
+                private=None if host in _PUBLIC else address,
+                max_bytes=1 << 20,
+                accept=("text/*",),
+                timeout=timeout / len(addresses),
+            )
+        except FetchError as error:
+            failures.append(error)
+            continue
+        found = _COORDINATES.search(answer.text)
+        if found is None:
+            raise ServiceError(
+                f"no catalogue knows a position of {name!r}",
+                expected="a name that SIMBAD, NED or VizieR has",
+                hint="Check the spelling, or give the position",
+            )
+        return float(found[1]), float(found[2])
+    problems = "; ".join(dict.fromkeys(error.problem for error in failures))
+    kind = type(failures[-1]) if failures else ServiceError
+    raise kind(
+        f"the name {name!r} cannot be looked up: {problems}",
+        hint="Without a network, give the position instead: '13:29:52.7 +47:11:43'",
+    ) from (failures[-1] if failures else None)
+
+
+def targets_of(given: Any) -> Iterable[Any]:
+    """Return targets one by one: of a table, of a `SkyCoord` with many positions, or of a list.
+
+    Parameters
+    ----------
+    given : `~astropy.table.Table`, `~astropy.coordinates.SkyCoord` or iterable
+        A table has a column of positions, or columns of right ascensions and declinations (``ra``
+        and ``dec``, ``RAJ2000`` and ``DEJ2000`` and the like), in degrees where they have no unit.
+
+    Raises
+    ------
+    InvalidRequest
+        If a table has no such columns, or it is a single target.
+    """
+    from astropy.coordinates import SkyCoord
+
+    if isinstance(given, SkyCoord):
+        if given.isscalar:
+            raise InvalidRequest(
+                "the positions are a single one", expected="several", hint="Call describe"
+            )
+        return _Several(given.ravel())
+    if hasattr(given, "colnames"):
+        return _Several(_positions_of(given))
+    return given  # type: ignore[no-any-return]
+
+
+class _Several:
+    """Positions one by one, and how many they are."""
+
+    def __init__(self, positions: Any) -> None:
+        self._positions = positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[Any]:
+        for number in range(len(self._positions)):
+            yield self._positions[number]
+
+
+def _positions_of(table: Any) -> Any:
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
+    columns = list(table.colnames)
+    for name in columns:
+        if isinstance(table[name], SkyCoord):
+            return table[name]
+    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(columns)}
+    for first, second in _PAIRS:
+        if first in plain and second in plain:
+            ra, dec = table[plain[first]], table[plain[second]]
+            try:
+                return SkyCoord(
+                    u.Quantity(ra, getattr(ra, "unit", None) or u.deg),
+                    u.Quantity(dec, getattr(dec, "unit", None) or u.deg),
+                )
+            except (ValueError, TypeError) as error:
+                raise InvalidRequest(
+                    f"columns {plain[first]} and {plain[second]} are no coordinates ({error})"
+                ) from error
+    raise InvalidRequest(
+        f"the table has the columns {', '.join(columns[:12])}",
+        expected="a column of positions, or two called ra and dec",
+        hint="Pass SkyCoord(table['...'], table['...'], unit='deg')",
+    )
+
+
+_PAIRS: Final = (
+    ("ra", "dec"),
+    ("raj2000", "dej2000"),
+    ("raj2000", "decj2000"),
+    ("raicrs", "deicrs"),
+    ("radeg", "decdeg"),
+    ("radeg", "dedeg"),
+    ("rightascension", "declination"),
+    ("alphaj2000", "deltaj2000"),
+    ("sra", "sdec"),
+    ("tra", "tdec"),
+)

@@ -1,0 +1,91 @@
+"""Whatever goes wrong in a plugin, said in the errors of `astrollava.errors`."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from astrollava.errors import (
+    AstrollavaError,
+    CutoutTooLarge,
+    EmptyCutout,
+    EmptyImage,
+    FetchError,
+    FetchTimeout,
+    ImageError,
+    ImageTooLarge,
+    InvalidRequest,
+    PluginError,
+    ServiceError,
+)
+from astrollava.hooks.fetching.http import first_line
+
+__all__ = ["uniform"]
+
+
+@contextmanager
+def uniform(name: str) -> Iterator[None]:
+    """Raise as a `FetchError` what goes wrong within: of the network, of requests, of images.
+
+    What is none of these becomes a `PluginError`.
+
+    Parameters
+    ----------
+    name : str
+        What the service is called in the message.
+    """
+    try:
+        yield
+    except (FetchError, InvalidRequest, PluginError):
+        raise
+    except ImageError as error:
+        raise _about_image(name, error) from error
+    except AstrollavaError:
+        raise
+    except Exception as error:
+        raise _about(name, error) from error
+
+
+def _about_image(name: str, error: ImageError) -> FetchError:
+    if isinstance(error, EmptyImage):
+        return EmptyCutout(f"{name} gave an image without pixels")
+    if isinstance(error, ImageTooLarge):
+        return CutoutTooLarge(
+            f"{name} gave too large an image: {error.problem}", hint="Ask for a smaller size"
+        )
+    return ServiceError(f"{name} gave an image that cannot be read: {error.problem}")
+
+
+def _about(name: str, error: Exception) -> AstrollavaError:
+    requests: Any = sys.modules.get("requests")
+    if isinstance(error, TimeoutError) or (
+        requests is not None and isinstance(error, requests.Timeout)
+    ):
+        return FetchTimeout(f"{name} did not answer in time", hint="Try again later")
+    if requests is not None and isinstance(error, requests.HTTPError):
+        answer = error.response
+        if answer is not None:
+            line = first_line(answer.content[: 1 << 16])
+            return ServiceError(
+                f"{name} answered {answer.status_code}{f': {line}' if line else ''}",
+                status=answer.status_code,
+                first_line=line,
+            )
+    if isinstance(error, http.client.HTTPException) or (
+        isinstance(error, ConnectionError)
+        or (requests is not None and isinstance(error, requests.RequestException))
+    ):
+        return ServiceError(
+            f"the connection to {name} failed: {_words(error)}", hint="Try again later"
+        )
+    return PluginError(
+        f"the plugin of {name} failed with {type(error).__name__}: {_words(error)}",
+        hint="Tell its authors: it should have said what the service did",
+    )
+
+
+def _words(error: Exception) -> str:
+    return first_line(str(error).encode("utf-8", "replace")) or "no reason given"
