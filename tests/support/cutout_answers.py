@@ -143,12 +143,12 @@ def sdss_frame(wcs: WCS, band: str, *, factor: float = 1.0) -> bytes:
     return bz2.compress(_bytes(fits.HDUList([image, calibration, table, table.copy()])))
 
 
-def tess_pixels(wcs: WCS, *, cadences: int = 7, dead: int = 2) -> bytes:
+def tess_pixels(wcs: WCS, *, cadences: int = 7, dead: int = 2, width: float | None = None) -> bytes:
     """A target pixel file of TESScut: FLUX by cadence, and an aperture that carries the WCS.
 
     The first `dead` cadences are empty and one is struck by scattered light.
     """
-    frame = sky(wcs)
+    frame = sky(wcs, width=width)
     flux = np.repeat(frame[None], cadences, axis=0)
     flux[:dead] = 0.0
     flux[dead] += 1e4
@@ -174,15 +174,10 @@ def deep_field(planes: Mapping[str, WCS]) -> bytes:
     hdus = [fits.PrimaryHDU()]
     for name, wcs in planes.items():
         hdu = fits.ImageHDU(sky(wcs), header=wcs.to_header())
-        _write_keywords(
-            hdu.header,
-            {
-                "TELESCOP": "HST",
-                "FILTER1": name if name == "F606W" else "CLEAR1L",
-                "FILTER2": "CLEAR2L" if name == "F606W" else name,
-                "ORIG_FLE": f"hlsp_candels_hst_acs_gn-tot-30mas_{name.lower()}_v1.0_drz.fits",
-            },
-        )
+        acs = name in ("F606W", "F814W")
+        both = {"FILTER1": "CLEAR1L", "FILTER2": name} if acs else {"FILTER": name}
+        original = f"hlsp_candels_hst_gn-tot-30mas_{name.lower()}_v1.0_drz.fits"
+        _write_keywords(hdu.header, {"TELESCOP": "HST", "ORIG_FLE": original, **both})
         hdus.append(hdu)
     return _bytes(fits.HDUList(hdus))
 

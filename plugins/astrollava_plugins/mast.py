@@ -1,0 +1,256 @@
+"""Cutouts of MAST: TESS, deep fields and the Hubble Advanced Products.
+
+`astroquery.mast` knows what to ask; our own client carries it, and archives are unpacked here, to a
+bound: astroquery unpacks whatever comes, and gives an empty list and a warning where there is no
+image.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from astropy import units as u
+
+from astrollava.errors import OutsideFootprint, ServiceError
+from astrollava.hooks import hookimpl
+from astrollava.hooks.fetching import Fetcher, Unknown, http
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+
+    from astrollava.hooks.fetching import Cutout
+    from astrollava.images import SkyImage
+    from astrollava_plugins._astroquery import Carrier
+
+__all__ = ["Hapcut", "Tesscut", "Zcut", "astrollava_fetchers"]
+
+astrollava_contract = 1
+
+_ZIP = ("application/zip", "application/x-zip-compressed", *http.FITS)
+#: Single exposures and coarse copies of the same images, in the names that Hapcut gives.
+_ONE_EXPOSURE = re.compile(r"-i[a-z0-9]{7}\.fits$|-j[a-z0-9]{7}\.fits$")
+_HST = (
+    "F275W", "F336W", "F435W", "F475W", "F555W", "F606W", "F625W", "F775W", "F814W", "F850LP",
+    "F098M", "F105W", "F110W", "F125W", "F140W", "F160W",
+)  # fmt: skip
+
+
+class _Mast(Fetcher):
+    """One of MAST's cutout services."""
+
+    #: What the service is called in its address.
+    service: ClassVar[str]
+    #: The most that an archive may unpack to.
+    max_unpacked: ClassVar[int] = 512 << 20
+
+    footprint = Unknown()
+    base_url = "https://mast.stsci.edu"
+    hosts = ("mast.stsci.edu",)
+    max_bytes = 256 << 20
+    rate = 2.0
+    at_once = 2
+
+    def fetch(
+        self,
+        position: SkyCoord,
+        size: u.Quantity,
+        *,
+        pixels: int | None = None,
+        bands: Sequence[str] | None = None,
+        timeout: float = 60.0,
+    ) -> SkyImage:
+        """Get a square; see `Fetcher.fetch`."""
+        from astrollava_plugins._astroquery import Carrier
+
+        plan = self.plan(position, size, pixels=pixels, bands=bands)
+        carrier = Carrier(self, timeout=timeout, accept=(*http.JSON, *_ZIP))
+        return self._image(carrier, plan, any_bands=bands is None)
+
+    @abstractmethod
+    def _image(self, carrier: Carrier, plan: Cutout, *, any_bands: bool) -> SkyImage: ...
+
+    def _ask(
+        self, carrier: Carrier, query: Any, what: str, asked: Mapping[str, Any], **options: Any
+    ) -> bytes:
+        """Send a request as astroquery would."""
+        service = carrier.adopt(query._service_api_connection)
+        service.REQUEST_URL = f"{self.base_url}/{self.service}/api/v0.1/"
+        with carrier.reading():
+            body = service.service_request_async(what, dict(asked), **options).content
+            return bytes(body)
+
+    def _files(
+        self, carrier: Carrier, query: Any, asked: Mapping[str, Any], **options: Any
+    ) -> dict[str, bytes]:
+        from astrollava_plugins._archives import unzip
+
+        body = self._ask(carrier, query, "astrocut", asked, **options)
+        if not body.startswith(b"PK"):
+            raise self._nothing(carrier, body)
+        files = unzip(body, max_bytes=self.max_unpacked, what=self.name)
+        return {name: data for name, data in files.items() if name.lower().endswith(".fits")}
+
+    def _nothing(self, carrier: Carrier, body: bytes) -> Exception:
+        """Say what an answer without images means."""
+        with carrier.reading():
+            said = http.Answer(200, {}, body, self.base_url).json()
+            why, found = str(said.get("msg", "")).strip(), said.get("results", ())
+        if found:
+            return ServiceError(f"{self.name} answered with a list, not with images: {why[:200]}")
+        return OutsideFootprint(
+            f"{self.survey} has no image there{f': {why[:200]}' if why else ''}",
+            hint="Try another survey: --from auto chooses one",
+        )
+
+    def _chosen(
+        self, plan: Cutout, found: Mapping[str, SkyImage], *, any_bands: bool
+    ) -> tuple[Cutout, list[SkyImage]]:
+        """Take the bands that were asked for, or of those that are there."""
+        import dataclasses
+
+        from astrollava_plugins._planes import spread
+
+        there = [band for band in self.bands if band in found]
+        there += sorted(band for band in found if band not in there)
+        bands = list(plan.bands)
+        if any_bands:
+            bands = [band for band in bands if band in found] or spread(there, 3)
+        missing = [band for band in bands if band not in found]
+        if missing or not bands:
+            raise OutsideFootprint(
+                f"{self.survey} has no {', '.join(missing) or 'image'} there",
+                expected=f"what is there: {', '.join(there)}" if there else "",
+                hint="Name other bands, or try another survey",
+            )
+        return dataclasses.replace(plan, bands=tuple(bands)), [found[band] for band in bands]
+
+
+class Tesscut(_Mast):
+    """TESS full-frame images: the median of a sector."""
+
+    name = "tesscut"
+    service = "tesscut"
+    survey = "TESS"
+    bands = ("TESS",)
+    default_bands = ("TESS",)
+    wavelength = "optical"
+    pixel_scale = 21.0 * u.arcsec
+    scale_range = (5.25 * u.arcsec, 84 * u.arcsec)
+    # A cutout holds every cadence: 20 bytes a pixel, 1,300 to 11,800 times.
+    max_size = 20 * u.arcmin
+    max_pixels = 228
+    licence = "Public domain; citing the mission is asked for"
+    credit = "TESS (NASA), obtained from MAST with TESScut (Brasseur et al. 2019)"
+    url = "https://mast.stsci.edu/tesscut/"
+
+    def _image(self, carrier: Carrier, plan: Cutout, *, any_bands: bool) -> SkyImage:
+        from astroquery.mast import TesscutClass
+
+        from astrollava_plugins._frames import together
+        from astrollava_plugins._planes import stacked_cadences
+
+        query = TesscutClass()
+        place = {"ra": plan.ra, "dec": plan.dec}
+        body = self._ask(carrier, query, "sector", {**place, "radius": 0.0})
+        with carrier.reading():
+            found = http.Answer(200, {}, body, self.base_url).json()["results"]
+            # The earliest: full frames came every 30 minutes first, every 200 seconds later.
+            sector = min((int(each["sector"]) for each in found), default=None)
+        if sector is None:
+            raise self._nothing(carrier, body)
+        wide = round(float(plan.size.to_value("arcsec")) / 21.0) + 4
+        asked = {**place, "x": wide, "y": wide, "units": "px", "sector": sector}
+        files = self._files(carrier, query, asked)
+        if len(files) != 1:
+            raise ServiceError(f"{self.name} sent {len(files)} files of sector {sector}")
+        ((name, data),) = files.items()
+        frame = stacked_cadences(data, self.name, name)
+        return together(plan, [frame], self.name, source={"sector": sector, "files": [name]})
+
+
+class Zcut(_Mast):
+    """Deep fields: CANDELS, GOODS, 3D-HST and the like, whichever reach there."""
+
+    name = "zcut"
+    service = "zcut"
+    survey = "Hubble deep fields"
+    bands = _HST
+    default_bands = ("F606W", "F814W", "F160W")
+    wavelength = "optical, infrared, ultraviolet"
+    pixel_scale = 0.06 * u.arcsec
+    scale_range = (0.015 * u.arcsec, 1 * u.arcsec)
+    max_size = 1 * u.arcmin
+    max_pixels = 2000
+    depth = 27.0  # F160W of CANDELS wide (Grogin et al. 2011, ApJS 197, 35)
+    licence = "Public; citing the survey and the observations is asked for"
+    credit = "NASA/ESA Hubble Space Telescope, high-level products from MAST with Zcut"
+    url = "https://mast.stsci.edu/zcut/"
+
+    def _image(self, carrier: Carrier, plan: Cutout, *, any_bands: bool) -> SkyImage:
+        from astroquery.mast import ZcutClass
+
+        files = self._files(carrier, ZcutClass(), _square(plan))
+        return _best(self, plan, files, any_bands=any_bands)
+
+
+class Hapcut(_Mast):
+    """Hubble Advanced Products: mosaics of everything ACS and WFC3 saw, in skycells."""
+
+    name = "hapcut"
+    service = "hapcut"
+    survey = "Hubble Advanced Products"
+    bands = _HST
+    default_bands = ("F606W", "F814W", "F160W")
+    wavelength = "optical, infrared, ultraviolet"
+    pixel_scale = 0.04 * u.arcsec
+    scale_range = (0.01 * u.arcsec, 1 * u.arcsec)
+    max_size = 1 * u.arcmin
+    max_pixels = 2000
+    licence = "Public; citing the observations is asked for"
+    credit = "NASA/ESA Hubble Space Telescope, Hubble Advanced Products from MAST with HAPcut"
+    url = "https://mast.stsci.edu/hapcut/"
+
+    def _image(self, carrier: Carrier, plan: Cutout, *, any_bands: bool) -> SkyImage:
+        from astroquery.mast import HapcutClass
+
+        files = self._files(carrier, HapcutClass(), _square(plan), use_json=True)
+        whole = {name: data for name, data in files.items() if not _ONE_EXPOSURE.search(name)}
+        return _best(self, plan, whole, any_bands=any_bands)
+
+
+def _square(plan: Cutout) -> dict[str, Any]:
+    """Ask for some more sky than is wanted, so that cutting it to size leaves no gap."""
+    side = plan.degrees * 1.02 + 4 * 0.12 / 3600
+    return {"ra": plan.ra, "dec": plan.dec, "x": side, "y": side, "units": "d"}
+
+
+def _best(fetcher: _Mast, plan: Cutout, files: Mapping[str, bytes], *, any_bands: bool) -> SkyImage:
+    """Choose, for each filter, the image that has most of the square, the finest of those."""
+    import dataclasses
+
+    import numpy as np
+
+    from astrollava_plugins._frames import together, without_zeros
+    from astrollava_plugins._planes import by_filter
+
+    found: dict[str, tuple[tuple[float, float], SkyImage, str]] = {}
+    for name, data in sorted(files.items()):
+        for band, image in by_filter(data, fetcher.name, name):
+            image = dataclasses.replace(image, pixels=without_zeros(image.pixels))
+            covered = round(float(np.isfinite(image.pixels).mean()), 2)
+            rank = (covered, -(image.pixel_scale or np.inf))
+            if covered and (band not in found or rank > found[band][0]):
+                found[band] = (rank, image, name)
+    images = {band: image for band, (_, image, _) in found.items()}
+    plan, frames = fetcher._chosen(plan, images, any_bands=any_bands)
+    names = [found[band][2] for band in plan.bands]
+    return together(plan, frames, fetcher.name, source={"files": names})
+
+
+@hookimpl
+def astrollava_fetchers() -> Iterable[Fetcher]:
+    """Give the three services."""
+    return [Tesscut(), Zcut(), Hapcut()]
