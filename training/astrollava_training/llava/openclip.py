@@ -13,7 +13,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, SiglipVisionConfig, 
 
 from astrollava.errors import EngineUnavailable, ModelNotFound, UnsupportedModel
 
-__all__ = ["convert", "create", "is_name", "load_visual"]
+__all__ = ["convert", "create", "is_name", "loss", "normalisation", "tokenizer"]
 
 _PREFIX: Final = "open_clip:"
 #: Ways of open_clip to name a model that have a colon of their own.
@@ -46,26 +46,15 @@ def create(name: str, *, untrained: bool = False) -> Any:
     ModelNotFound
         If there is no such model, or no such weights.
     """
+    model, pretrained = _named(name)
+    if not (pretrained or untrained or model.startswith(_SCHEMES)):
+        raise ModelNotFound(
+            f"the tower {name!r} names no weights",
+            expected="open_clip:NAME:PRETRAINED",
+            hint="The tags of a model: open_clip.list_pretrained_tags_by_model(NAME)",
+        )
     try:
-        import open_clip
-    except (ImportError, RuntimeError) as error:
-        raise EngineUnavailable(
-            f"open_clip cannot be used: {error}",
-            expected="open_clip_torch and a torchvision that fits torch",
-            hint='Install them with: pip install "astrollava[towers]"',
-        ) from error
-    asked = name.removeprefix(_PREFIX)
-    model, pretrained = asked, ""
-    if not asked.startswith(_SCHEMES):
-        model, _, pretrained = asked.partition(":")
-        if not pretrained and not untrained:
-            raise ModelNotFound(
-                f"the tower {name!r} names no weights",
-                expected="open_clip:NAME:PRETRAINED",
-                hint="The tags of a model: open_clip.list_pretrained_tags_by_model(NAME)",
-            )
-    try:
-        return open_clip.create_model(
+        return _package().create_model(
             model,
             pretrained=pretrained or None,
             require_pretrained=not untrained or bool(pretrained),
@@ -76,11 +65,42 @@ def create(name: str, *, untrained: bool = False) -> Any:
         ) from error
 
 
-def load_visual(name: str) -> tuple[Any, Any, Any]:
-    """Return the tower of a model of open_clip, and mean and deviation of its pictures."""
-    visual = create(name).visual
+def tokenizer(name: str) -> Any:
+    """Return what makes tokens of captions for a model of `create`."""
+    return _package().get_tokenizer(_named(name)[0])
+
+
+def loss(*, siglip: bool) -> Any:
+    """Return open_clip's contrastive loss, SigLIP's or CLIP's, for one process."""
+    kinds = _package().loss
+    return kinds.SigLipLoss() if siglip else kinds.ClipLoss()
+
+
+def normalisation(visual: Any) -> tuple[Any, Any]:
+    """Return mean and deviation of the pictures of a tower of open_clip."""
     said = visual.preprocess_cfg
-    return visual, tuple(said["mean"]), tuple(said["std"])
+    return tuple(said["mean"]), tuple(said["std"])
+
+
+def _named(name: str) -> tuple[str, str]:
+    """Split a recipe's name of a tower into open_clip's of the model and of its weights."""
+    asked = name.removeprefix(_PREFIX)
+    if asked.startswith(_SCHEMES):
+        return asked, ""
+    model, _, pretrained = asked.partition(":")
+    return model, pretrained
+
+
+def _package() -> Any:
+    try:
+        import open_clip
+    except (ImportError, RuntimeError) as error:
+        raise EngineUnavailable(
+            f"open_clip cannot be used: {error}",
+            expected="open_clip_torch and a torchvision that fits torch",
+            hint='Install them with: pip install "astrollava[towers]"',
+        ) from error
+    return open_clip
 
 
 def convert(visual: Any) -> Any:

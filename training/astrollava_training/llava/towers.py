@@ -14,7 +14,7 @@ from astrollava.errors import InvalidCheckpoint, UnsupportedModel
 from astrollava_training.llava import openclip
 from astrollava_training.llava.sources import find_folder, read_config
 
-__all__ = ["CLIP", "HALF", "VisionTower", "load_tower", "select_strategy"]
+__all__ = ["CLIP", "HALF", "VisionTower", "from_open_clip", "load_tower", "select_strategy"]
 
 CLIP: Final = (
     (0.48145466, 0.4578275, 0.40821073),
@@ -50,6 +50,19 @@ class VisionTower:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def save(self, folder: Path) -> None:
+        """Write it as a folder that `load_tower` reads."""
+        self.model.save_pretrained(folder)
+        said = {"image_mean": list(self.mean), "image_std": list(self.std)}
+        path = folder / "preprocessor_config.json"
+        path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+
+
+def from_open_clip(visual: Any, dtype: torch.dtype) -> VisionTower:
+    """Make a tower of one of open_clip."""
+    mean, std = openclip.normalisation(visual)
+    return VisionTower(openclip.convert(visual).to(dtype), mean, std)
+
 
 def load_tower(name: str, dtype: torch.dtype) -> VisionTower:
     """Load a vision tower.
@@ -71,8 +84,7 @@ def load_tower(name: str, dtype: torch.dtype) -> VisionTower:
         If weights are missing.
     """
     if openclip.is_name(name):
-        visual, mean, std = openclip.load_visual(name)
-        return VisionTower(openclip.convert(visual).to(dtype), mean, std)
+        return from_open_clip(openclip.create(name).visual, dtype)
     what = "the vision tower"
     folder = find_folder(name, what)
     kind = read_config(folder, what).get("model_type")

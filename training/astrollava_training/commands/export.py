@@ -1,0 +1,51 @@
+"""``export``: a finished two-stage run as a pair of GGUF files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    export = commands.add_parser(
+        "export",
+        help="write the model of a two-stage run as a pair that Describer opens",
+        description="Write the model of a two-stage run as a pair of GGUF files, adapters merged, "
+        "and prove against torch that it is the model.",
+    )
+    export.add_argument("run", type=Path, help="folder of the run")
+    export.add_argument("-o", "--out", type=Path, required=True, help="a new or empty folder")
+    export.add_argument("--quantize", default="q4_k_m", help="of the language model; q4_k_m")
+    export.add_argument(
+        "--mmproj-quantize",
+        help="of tower and projector; q8_0, or as the language model unquantized",
+    )
+    export.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="DIR",
+        help="keep the checkpoint of transformers, too, in this new folder",
+    )
+    export.add_argument(
+        "pictures", nargs="*", help="images to compare on; by default a few made for it"
+    )
+    export.set_defaults(work=_export)
+
+
+def _export(given: argparse.Namespace) -> None:
+    from astrollava_training.llava.exporting import export
+
+    files, report = export(
+        given.run,
+        given.out,
+        quantize=given.quantize,
+        mmproj_quantize=given.mmproj_quantize,
+        pictures=given.pictures,
+        keep=given.checkpoint,
+    )
+    size = (files.text.stat().st_size + files.mmproj.stat().st_size) / 1e6
+    print(f"{report}\n\n{given.out}: {size:.1f} MB; see {given.out / 'parity.txt'}")

@@ -1,0 +1,127 @@
+"""``run`` and ``tower``: train what a recipe says."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from astrollava.errors import InvalidRequest
+
+__all__ = ["VOTES", "add_parser"]
+
+VOTES = Path("../shared/data/galaxies/votes.csv")
+"""Where the table of votes is looked for that recipes from scratch learn from."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the two commands."""
+    run = commands.add_parser(
+        "run",
+        help="train the model of a recipe, of any kind",
+        description="Train the model of a recipe. Finished stages are kept and not run again.",
+    )
+    run.add_argument(
+        "--stage", type=int, choices=(1, 2), help="of a two-stage recipe: this one only"
+    )
+    run.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a stage that did not end; recipes from scratch always go on",
+    )
+    tower = commands.add_parser(
+        "tower",
+        help="train a vision tower on pictures and captions",
+        description="Train a vision tower on pictures and captions, by a recipe of kind 'tower'.",
+    )
+    tower.add_argument("--resume", action="store_true", help="go on with a run that did not end")
+    tower.set_defaults(stage=None)
+    for command in (run, tower):
+        command.add_argument("recipe", type=Path)
+        command.add_argument(
+            "-o", "--out", type=Path, help="folder of the run; runs/<name of the recipe>"
+        )
+        command.add_argument(
+            "--data",
+            type=Path,
+            help=f"folder that the recipe's files are in, by default this one; of a recipe from "
+            f"scratch votes.csv, pictures beside it: {VOTES}",
+        )
+        command.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="TABLE.KEY=VALUE",
+            help="another value than the recipe's; train.KEY reaches the stages that are run",
+        )
+        command.add_argument("--device", help="of torch: cpu, cuda, ...; a GPU where there is one")
+        command.add_argument(
+            "--workers",
+            type=int,
+            default=max((os.cpu_count() or 2) // 2, 1),
+            help="processes that decode or simulate pictures; half the cores",
+        )
+        command.set_defaults(work=_run)
+
+
+def _run(given: argparse.Namespace) -> None:
+    from astrollava_training.config import Recipe
+    from astrollava_training.contrastive.recipe import TowerRecipe
+    from astrollava_training.kinds import load_any
+
+    stages = (1, 2) if given.stage is None else (given.stage,)
+    recipe = load_any(given.recipe, given.set, stages=stages)
+    out = given.out or Path("runs", recipe.name)
+    if given.command == "tower" and not isinstance(recipe, TowerRecipe):
+        raise InvalidRequest(
+            f"{given.recipe} is no recipe of a tower", expected='kind = "tower"', hint="Use run"
+        )
+    if isinstance(recipe, Recipe):
+        _scratch(recipe, given, out)
+        return
+    root = given.data or Path()
+    if not root.is_dir():
+        raise InvalidRequest(f"--data {root}", expected="the folder of the data")
+    if isinstance(recipe, TowerRecipe):
+        from astrollava_training.contrastive.run import run as train_tower
+
+        _no_stage(given)
+        train_tower(
+            recipe, root, out, resume=given.resume, device=given.device, workers=given.workers
+        )
+    else:
+        from astrollava_training.llava.run import run
+
+        run(
+            recipe,
+            root,
+            out,
+            stages=None if given.stage is None else stages,
+            resume=given.resume,
+            device=given.device,
+            workers=given.workers,
+        )
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{out}: finished")
+
+
+def _scratch(recipe: Any, given: argparse.Namespace, out: Path) -> None:
+    import torch
+
+    from astrollava_training.run import run
+
+    _no_stage(given)
+    votes = given.data or VOTES
+    if not votes.is_file():
+        raise InvalidRequest(f"no table of votes at {votes}", hint="Name one with --data")
+    device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    run(recipe, votes, out, device=device, workers=given.workers)
+    print(f"{out}: finished; see {out / 'log.jsonl'}")
+
+
+def _no_stage(given: argparse.Namespace) -> None:
+    if given.stage is not None:
+        raise InvalidRequest(
+            f"--stage {given.stage}", expected="a two-stage recipe: this is of another kind"
+        )

@@ -1,0 +1,145 @@
+"""From a finished run to the pair that `Describer` opens, with the proof that it is the model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Final
+
+from astrollava.convert import convert
+from astrollava.engine.quantize import check_type
+from astrollava.errors import ModelError
+from astrollava.models import ModelFiles
+from astrollava.parity import ParityReport, parity
+from astrollava_training.llava.assemble import Assembled, assemble
+from astrollava_training.llava.lora import merge_adapters
+from astrollava_training.llava.run import finished, read_recipe, restore
+from astrollava_training.recipe import LlavaRecipe
+
+__all__ = ["export", "load", "save"]
+
+_WHOLE: Final = {"bf16": "bf16", "fp32": "f16"}  # what the weights are compared in, by their dtype
+_REPORT: Final = "parity"
+
+
+def load(out: Path) -> tuple[LlavaRecipe, Assembled]:
+    """Return the model of a run as its last finished stage left it, adapters merged.
+
+    Raises
+    ------
+    ModelNotFound
+        If no stage is finished there, or a pretrained part is gone.
+    ModelError
+        If the weights are not what the stages ended with.
+    """
+    recipe = read_recipe(out)
+    ready = assemble(recipe)
+    for number in recipe.stages:
+        if finished(out, number):
+            restore(ready, recipe, out, number)
+    merge_adapters(ready.model)
+    ready.model.eval()
+    return recipe, ready
+
+
+def save(ready: Assembled, folder: Path) -> Path:
+    """Write a model as a checkpoint of transformers that says how its pictures are rendered."""
+    model, pictures = ready.model, ready.pictures
+    model.save_pretrained(folder)
+    ready.tokenizer.save_pretrained(folder)
+    said = {
+        "do_resize": True,
+        "do_rescale": True,
+        "do_normalize": True,
+        "do_pad": pictures.rule == "pad",
+        "do_center_crop": pictures.rule == "crop",
+        "image_mean": list(pictures.mean),
+        "image_std": list(pictures.std),
+        "size": {"height": pictures.size, "width": pictures.size},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(said, indent=1) + "\n", "utf-8")
+    return folder
+
+
+def export(
+    run: Path,
+    out: Path,
+    *,
+    quantize: str = "q4_k_m",
+    mmproj_quantize: str | None = None,
+    pictures: Iterable[Any] = (),
+    keep: Path | None = None,
+) -> tuple[ModelFiles, ParityReport]:
+    """Write the model of a run as a pair of GGUF files, and prove that it is the model.
+
+    Written whole first, the pair must repeat torch: only then is it stored in fewer bits. What
+    these cost is measured too, and stands in the report beside it.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of a run with a finished stage.
+    out : Path
+        A new or empty folder: the pair, ``parity.json`` and ``parity.txt``.
+    quantize, mmproj_quantize : str
+        Storage of the language model, and of tower and projector; see `astrollava.convert`.
+    pictures : iterable
+        Images to compare on, as for `astrollava.images.read`; a few made for it by default.
+    keep : Path, optional
+        A new or empty folder for the checkpoint of transformers that the pair is made of; without,
+        it is removed.
+
+    Returns
+    -------
+    files : ModelFiles
+    report : ParityReport
+        Of the pair that is written.
+
+    Raises
+    ------
+    ModelError
+        If llama.cpp does not repeat what torch computes; nothing is written then.
+    InvalidRequest
+        For an unknown type, or a folder that is not empty.
+    """
+    check_type(quantize)
+    if mmproj_quantize is not None:
+        check_type(mmproj_quantize, projector=True)
+    sources = list(pictures)
+    recipe, ready = load(run)
+    exact = _WHOLE[recipe.train.dtype]
+    write = partial(convert, name=recipe.name, licence=recipe.licence or None)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the pair: /tmp may be small, and in memory.
+    work = Path(mkdtemp(prefix=f".{out.name}.", suffix=".export", dir=out.parent))
+    try:
+        checkpoint = save(ready, keep or work / "checkpoint")
+        del ready
+        write(checkpoint, work / "whole", quantize=exact)
+        whole = parity(checkpoint, work / "whole", sources)
+        if not whole.is_same:
+            raise ModelError(
+                f"the exported pair is not the model: {'; '.join(whole.failures)}",
+                expected="what torch computes",
+                hint="Look at the run: weights that are hardly trained have greedy texts that "
+                "rounding decides",
+            )
+        files = write(checkpoint, out, quantize=quantize, mmproj_quantize=mmproj_quantize)
+        report = parity(checkpoint, out, sources)
+        _write(out, exact, whole, report)
+    finally:
+        shutil.rmtree(work)
+    return files, report
+
+
+def _write(out: Path, exact: str, whole: ParityReport, report: ParityReport) -> None:
+    values = {exact: whole.to_dict(), "stored": report.to_dict()}
+    (out / f"{_REPORT}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    (out / f"{_REPORT}.txt").write_text(
+        f"At {exact}, against torch:\n\n{whole}\n\nAs stored here, against torch:\n\n{report}\n",
+        encoding="utf-8",
+    )
