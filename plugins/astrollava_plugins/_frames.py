@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "flat_share",
     "picture_wcs",
     "read_frame",
+    "share_of",
     "together",
     "without_zeros",
 ]
@@ -94,9 +96,22 @@ def read_frame(body: bytes, service: str, *, max_pixels: int = MAX_FRAME) -> Sky
         ) from error
 
 
-def without_zeros(pixels: Any) -> Any:
-    """Return planes with NaN where a coadd has exact zeros: nothing was observed there."""
-    return np.where(pixels == 0, np.float32(np.nan), pixels)
+def without_zeros(image: SkyImage) -> SkyImage:
+    """Return a coadd with NaN where it has exact zeros: nothing was observed there."""
+    return replace(image, pixels=np.where(image.pixels == 0, np.float32(np.nan), image.pixels))
+
+
+def share_of(plan: Cutout, frame: SkyImage) -> float:
+    """Return the share of the square asked for in which a frame of one plane has values."""
+    from astrollava_plugins._grid import cut
+
+    if frame.wcs is None:
+        return 0.0
+    try:
+        plane, _ = cut(frame.pixels[0], frame.wcs, plan.position, plan.size)
+    except OutsideFootprint:
+        return 0.0
+    return float(np.isfinite(plane).mean())
 
 
 def flat_share(image: SkyImage) -> float:

@@ -145,7 +145,7 @@ class Legacy(_Viewer):
             raise ServiceError(
                 f"{self.name} sent {len(image.pixels)} planes", expected=", ".join(plan.bands)
             )
-        planes = without_zeros(image.pixels)
+        planes = without_zeros(image).pixels
         for band, plane in zip(plan.bands, planes, strict=True):
             if not np.isfinite(plane).any():
                 raise EmptyCutout(
