@@ -31,7 +31,7 @@ def check_on_error(given: str) -> OnError:
 
 def in_flight(
     sources: Iterable[Any],
-    take: Callable[[Any], Taken],
+    take: Callable[[Any], Taken | Future[Taken]],
     begin: Callable[[Taken], Begun],
     finish: Callable[[Begun], Result],
     drop: Callable[[Begun], None],
@@ -50,7 +50,8 @@ def in_flight(
         error of its own is raised behind the results of all that came before it.
     take : callable
         Takes from a source all that is needed, before the next one is asked for: the same array may
-        come again with other pixels, a file may be closed.
+        come again with other pixels, a file may be closed. May give a future, where that takes long
+        and the source stays what it is.
     begin : callable
         Sets what was taken to work; called in other threads.
     finish : callable
@@ -103,7 +104,7 @@ def in_flight(
 
 def _taken(
     pool: ThreadPoolExecutor,
-    take: Callable[[Any], Taken],
+    take: Callable[[Any], Taken | Future[Taken]],
     begin: Callable[[Taken], Begun],
     source: Any,
 ) -> Future[Begun]:
@@ -113,7 +114,32 @@ def _taken(
         failed: Future[Begun] = Future()
         failed.set_exception(error)
         return failed
-    return pool.submit(begin, taken)
+    return _behind(taken, pool, begin) if isinstance(taken, Future) else pool.submit(begin, taken)
+
+
+def _behind(
+    taken: Future[Taken], pool: ThreadPoolExecutor, begin: Callable[[Taken], Begun]
+) -> Future[Begun]:
+    """Begin when what is to be taken is there; no thread waits for it."""
+    begun: Future[Begun] = Future()
+
+    def start(done: Future[Taken]) -> None:
+        try:
+            pool.submit(begin, done.result()).add_done_callback(end)
+        except BaseException as error:
+            # Also where all was given up in the meantime.
+            begun.set_exception(error)
+
+    def end(done: Future[Begun]) -> None:
+        if done.cancelled():
+            begun.cancel()
+        elif (error := done.exception()) is not None:
+            begun.set_exception(error)
+        else:
+            begun.set_result(done.result())
+
+    taken.add_done_callback(start)
+    return begun
 
 
 def _give_up(ahead: deque[Future[Any]], drop: Callable[[Any], None]) -> None:

@@ -125,7 +125,7 @@ def _cautions(result: Classification) -> Iterator[str]:
 def _card(result: Result) -> str:
     record = result.provenance
     words: dict[str, Any] = {"question": "", "pieces": [], "flags": (), "bars": [], "cautions": ()}
-    words |= {"lines": [], "chances": []}
+    words |= {"lines": [], "chances": [], "catalogued": None}
     if isinstance(result, Classification):
         words["bars"] = _bars(result.probabilities)
         words["unsure"] = result.abstained or not result.calibrated
@@ -138,6 +138,8 @@ def _card(result: Result) -> str:
         words["pieces"] = list(_pieces(result.text, result.flags))
         words["flags"] = result.flags
         words["question"] = result.question if isinstance(result, Answer) else ""
+        if isinstance(result, Description) and result.catalogued is not None:
+            words["catalogued"] = [str(fact) for fact in result.catalogued]
     return (
         _environment()
         .get_template("card.html")
@@ -195,6 +197,8 @@ def _percent(share: float) -> str:
 def _name(source: Mapping[str, Any]) -> str:
     path = source.get("path")
     named = re.split(r"[/\\]", path)[-1] if isinstance(path, str) else ""
+    if source.get("kind") == "fetched":
+        named = " in ".join(str(source[key]) for key in ("target", "survey") if source.get(key))
     return named or str(source.get("kind", "image"))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from astrollava import prompts, vocabularies
+from astrollava._fetched import Ahead, several, with_ahead
 from astrollava._flight import check_on_error, in_flight
-from astrollava._session import READING, RENDERING, Picture, Session
+from astrollava._session import DESCRIBING, READING, RENDERING, SAMPLING, Picture, Session
 from astrollava.errors import InvalidRequest
 from astrollava.results import Answer, Classification, Description
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from astrollava.vocabularies import Vocabulary
 
 __all__ = ["Many"]
+
+Begun = TypeVar("Begun")
+Result = TypeVar("Result")
 
 
 class Many:
@@ -40,7 +44,9 @@ class Many:
         Parameters
         ----------
         sources : iterable
-            Images as `describe` takes them. It is asked for more as results are taken, never more
+            Images as `describe` takes them; with ``fetch`` positions and names, a `SkyCoord` of
+            many positions, or a table with columns ``ra`` and ``dec`` or the like: they are fetched
+            ahead, several at a time. It is asked for more as results are taken, never more
             than some dozens ahead, so that it may go on for ever. Each is read before the next is
             asked for: it may be an array that is used again, or a file that is closed then.
         prompt : str or Prompt, optional
@@ -66,20 +72,25 @@ class Many:
         """
         asked = prompts.chosen(prompt)
         session = self._session
-        making, sampling = session.options(options, named=("prompt", "on_error", "progress"))
+        making, sampling = session.options(
+            options,
+            accepted=(*READING, *DESCRIBING, *RENDERING, *SAMPLING),
+            named=("prompt", "on_error", "progress"),
+        )
         client = object()
 
         def begin(picture: Picture) -> TextStream[Description]:
             seen = session.encode(picture)
             return session.describe(seen, asked, sampling, client=client).start()
 
-        return in_flight(
-            _several(sources),
+        return _flight(
+            session,
+            sources,
             lambda source: session.render(source, making, told=True),
             begin,
             lambda spoken: spoken.result,
             lambda spoken: spoken.close(),
-            window=session.window,
+            making,
             on_error=check_on_error(on_error),
             progress=progress,
             what="describing",
@@ -135,13 +146,14 @@ class Many:
                 correct_prior=correct_prior,
             )
 
-        return in_flight(
-            _several(sources),
+        return _flight(
+            session,
+            sources,
             lambda source: session.render(source, making),
             label,
             lambda labelled: labelled,
             lambda labelled: None,
-            window=session.window,
+            making,
             on_error=check_on_error(on_error),
             progress=progress,
             what="labelling",
@@ -187,7 +199,9 @@ class Many:
         """
         asked = prompts.chosen(prompt)
         session = self._session
-        making, sampling = session.options(options, named=("prompt",))
+        making, sampling = session.options(
+            options, accepted=(*READING, *DESCRIBING, *RENDERING, *SAMPLING), named=("prompt",)
+        )
         seen = await asyncio.to_thread(session.look, source, making, told=True)
         return (await session.describe(seen, asked, sampling).finished()).result
 
@@ -225,6 +239,28 @@ class Many:
             threshold=threshold,
             correct_prior=correct_prior,
         )
+
+
+def _flight(
+    session: Session,
+    sources: Iterable[Any],
+    render: Callable[[Any], Picture],
+    begin: Callable[[Picture], Begun],
+    finish: Callable[[Begun], Result],
+    drop: Callable[[Begun], None],
+    making: Mapping[str, Any],
+    **how: Any,
+) -> Generator[Result | Exception, None, None]:
+    """Work on images ahead, or fetch them ahead of that where they come from a service."""
+    if "fetch" not in making:
+        return in_flight(
+            _several(sources), render, begin, finish, drop, window=session.window, **how
+        )
+    ahead = Ahead(render)
+    window = session.window + ahead.threads
+    given = several(sources) if "fetch" in making else _several(sources)
+    flight = in_flight(_several(given), ahead.submit, begin, finish, drop, window=window, **how)
+    return with_ahead(ahead, flight)
 
 
 def _several(sources: Iterable[Any]) -> Iterable[Any]:

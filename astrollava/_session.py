@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from astrollava import _plugged, prompts
+from astrollava._fetched import READING, Facts, catalogued, image_of
 from astrollava._versions import versions
 from astrollava.errors import ClosedError, InvalidRequest
 from astrollava.grounding import find_claims
-from astrollava.results import Answer, Classification, Description, Flag, Provenance
+from astrollava.results import Answer, Catalogued, Classification, Description, Flag, Provenance
 from astrollava.streams import TextStream
 from astrollava.vocabularies import GALAXY10, from_labels
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from astrollava.vocabularies import Vocabulary
 
 __all__ = [
+    "DESCRIBING",
     "READING",
     "RENDERING",
     "SAMPLING",
@@ -42,7 +44,7 @@ __all__ = [
     "user_turn",
 ]
 
-READING = ("hdu", "cutout", "bands", "max_pixels")
+DESCRIBING = ("facts",)
 RENDERING = ("interval", "stretch", "combine")
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", "max_tokens")
 
@@ -84,6 +86,8 @@ class Picture:
         What the model sees.
     given : object
         The source itself, where plugins are to be told of it; else None.
+    catalogued : tuple of Catalogued or None
+        What catalogues say of what is in its middle; None where none was asked.
     """
 
     source: Mapping[str, Any]
@@ -91,6 +95,7 @@ class Picture:
     names: tuple[str, ...]
     rendered: Rendered
     given: Any
+    catalogued: tuple[Catalogued, ...] | None
 
     @functools.cached_property
     def thumbnail(self) -> bytes:
@@ -145,6 +150,8 @@ class Session:
                     hint=f"Did you mean {near!r}?" if near else "",
                 )
         chosen = {name: value for name, value in given.items() if value is not None}
+        if "facts" in chosen:
+            chosen["facts"] = Facts(chosen["facts"], chosen.get("timeout", 60.0))
         words = {name: chosen.pop(name) for name in SAMPLING if name in chosen}
         return chosen, Sampling(**words)
 
@@ -162,7 +169,11 @@ class Session:
 
         if self.engine.closed:
             raise ClosedError("this Describer is closed", hint="Make a new one")
-        image = images.read(source, **{k: v for k, v in options.items() if k in READING})
+        image = image_of(source, options)
+        described, known = image.describe_source(), None
+        facts = options.get("facts")
+        if facts:
+            known, described["facts"] = catalogued(image, facts)
         rendered = images.render(
             image,
             size=self.engine.image_size,
@@ -171,11 +182,12 @@ class Session:
             **{k: v for k, v in options.items() if k in RENDERING},
         )
         return Picture(
-            source=image.describe_source(),
+            source=described,
             has_wcs=image.wcs is not None,
             names=tuple(str(image.meta[key]) for key in _NAMING if image.meta.get(key)),
             rendered=rendered,
             given=source if told and _plugged.listening() else None,
+            catalogued=known,
         )
 
     def encode(self, picture: Picture) -> Seen:
@@ -186,6 +198,7 @@ class Session:
             picture.names,
             picture.rendered,
             picture.given,
+            picture.catalogued,
             self.engine.encode_image(picture.rendered.rgb),
         )
 
@@ -196,7 +209,11 @@ class Session:
 
         def finish(text: str, flags: tuple[Flag, ...], provenance: Provenance) -> Description:
             described = Description(
-                provenance=provenance, thumbnail=seen.thumbnail, text=text, flags=flags
+                provenance=provenance,
+                thumbnail=seen.thumbnail,
+                text=text,
+                flags=flags,
+                catalogued=seen.catalogued,
             )
             if seen.given is not None:
                 _plugged.tell(described, seen.given)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 from astrollava import prompts, vocabularies
 from astrollava._cache import cache_folder
 from astrollava._many import Many
-from astrollava._session import READING, RENDERING, Session
+from astrollava._session import DESCRIBING, READING, RENDERING, SAMPLING, Session
 from astrollava._versions import versions
 from astrollava.conversation import Conversation
 from astrollava.errors import InvalidRequest
@@ -161,13 +161,19 @@ class Describer(Many):
         Parameters
         ----------
         source : path, bytes, HDU, CCDData, Cutout2D, ndarray, PIL image, SkyImage and more
-            The image: whatever `astrollava.images.read` takes.
+            The image: whatever `astrollava.images.read` takes. With ``fetch`` a position: a
+            `~astropy.coordinates.SkyCoord`, a position in words, or a name to be looked up.
         prompt : str or Prompt, optional
             What to ask for instead of a description: words, or a prompt of `astrollava.prompts`.
         stream : bool, optional
             Give the text piece by piece, as a `TextStream`.
         **options
             Reading: ``hdu``, ``cutout``, ``bands``, ``max_pixels`` (see `astrollava.images.read`).
+            Fetching: ``fetch``, the service to ask, ``"auto"`` for the best there is; ``size``, the
+            side of the square, an angle; ``pixels``, ``bands`` and ``timeout`` (see
+            `astrollava.hooks.fetching.fetch`). ``facts``, of `describe` and `describe_many` alone:
+            names of the catalogues to ask about the object in the middle, True for all; what they
+            say is ``catalogued`` in the result, and the model is not told.
             Rendering: ``interval``, ``stretch``, ``combine`` (see `astrollava.images.render`).
             Sampling: ``temperature``, ``top_k``, ``top_p``, ``min_p``, ``repeat_penalty``,
             ``seed``, ``max_tokens`` (see `astrollava.engine.Sampling`); greedy by default.
@@ -180,12 +186,18 @@ class Describer(Many):
         ------
         ImageError
             If the source cannot be read as an image, or not rendered as asked.
+        FetchError
+            If a service gives no image, or no facts.
         GenerationError
             If image and prompt do not fit the context.
         InvalidRequest
             If an option is unknown or out of range.
         """
-        making, sampling = self._session.options(options, named=("prompt", "stream"))
+        making, sampling = self._session.options(
+            options,
+            accepted=(*READING, *DESCRIBING, *RENDERING, *SAMPLING),
+            named=("prompt", "stream"),
+        )
         seen = self._session.look(source, making, told=True)
         spoken = self._session.describe(seen, prompts.chosen(prompt), sampling)
         return spoken if stream else spoken.result

@@ -14,7 +14,15 @@ from typing import Any
 
 from astrollava.errors import InvalidRequest
 
-__all__ = ["Answer", "Classification", "Description", "Extraction", "Flag", "Provenance"]
+__all__ = [
+    "Answer",
+    "Catalogued",
+    "Classification",
+    "Description",
+    "Extraction",
+    "Flag",
+    "Provenance",
+]
 
 _PRESENT_FROM = 0.5
 
@@ -63,7 +71,7 @@ def _plain(value: Any) -> Any:
 
 def _thawed(value: Any) -> Any:
     """Copy plain data into dictionaries and lists that may be changed."""
-    if isinstance(value, Flag | Provenance):
+    if isinstance(value, Catalogued | Flag | Provenance):
         return {f.name: _thawed(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {key: _thawed(item) for key, item in value.items()}
@@ -93,6 +101,44 @@ class Flag:
     end: int
     text: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Catalogued:
+    """What a catalogue says of an object; nothing of it was seen in the picture.
+
+    Attributes
+    ----------
+    kind : {"name", "type", "redshift"}
+        What is said.
+    value : str or float
+        A name or type in the catalogue's words, or a number.
+    unit : str
+        Unit of a number; empty where there is none.
+    source : str
+        The catalogue, with its object: ``"SIMBAD: M 51"``.
+    reference : str
+        Where the catalogue has it from, such as a bibcode; empty where it does not say.
+    separation : float or None
+        Arcseconds between the middle of the image and the object; None where it is not known.
+    """
+
+    kind: str
+    value: str | float
+    unit: str
+    source: str
+    reference: str
+    separation: float | None
+
+    def __str__(self) -> str:
+        value = f"{self.value:.6g}" if isinstance(self.value, float) else str(self.value)
+        unit = f" {self.unit}" if self.unit else ""
+        said = [self.source]
+        if self.separation is not None:
+            said.append(f"{self.separation:.1f} arcsec away")
+        if self.reference:
+            said.append(self.reference)
+        return f"{self.kind} {value}{unit} ({', '.join(said)})"
 
 
 @dataclass(frozen=True)
@@ -205,16 +251,25 @@ class Description(_Result):
         What the model said.
     flags : tuple of Flag
         Claims in the text that a picture cannot support.
+    catalogued : tuple of Catalogued or None
+        What catalogues say of the object, where they were asked (``facts=...``), else None; empty
+        where they have nothing. The model was not told.
     """
 
     text: str = ""
     flags: tuple[Flag, ...] = ()
+    catalogued: tuple[Catalogued, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flags", _checked_flags(self.text, self.flags))
+        if self.catalogued is not None:
+            object.__setattr__(self, "catalogued", tuple(self.catalogued))
 
     def __str__(self) -> str:
-        return self.text
+        if self.catalogued is None:
+            return self.text
+        known = [str(fact) for fact in self.catalogued] or ["nothing"]
+        return "\n".join([f"visible: {self.text}", *(f"catalogued: {line}" for line in known)])
 
     def __repr__(self) -> str:
         # The words, as a list of results is read; `to_dict` has the rest.

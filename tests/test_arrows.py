@@ -37,14 +37,16 @@ ARROWS: dict[str, set[str]] = {
     "faithful": {"engine", "errors", "models"},
     "parity": {"engine", "errors", "faithful", "images", "models"},
     # The front door and what stands behind it: the only place where the three rooms meet.
+    "_fetched": {"errors", "hooks", "images", "results"},
     "_session": {
-        "_plugged", "_versions", "engine", "errors", "grounding", "images", "models", "prompts",
-        "results", "streams", "vocabularies",
+        "_fetched", "_plugged", "_versions", "engine", "errors", "grounding", "images", "models",
+        "prompts", "results", "streams", "vocabularies",
     },
     "extraction": {"_session", "engine", "errors", "grounding", "prompts", "results", "schema"},
     "conversation": {"_session", "engine", "prompts", "results", "streams"},
     "_many": {
-        "_flight", "_session", "errors", "prompts", "results", "streams", "vocabularies",
+        "_fetched", "_flight", "_session", "errors", "prompts", "results", "streams",
+        "vocabularies",
     },
     "describer": {
         "_cache", "_many", "_session", "_versions", "conversation", "engine", "errors",
