@@ -49,13 +49,28 @@ def _table(fields: Sequence[Field], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _field(name: str, datatype: str, arraysize: str = "", unit: str = "", ucd: str = "") -> str:
-    keys = {"name": name, "datatype": datatype, "arraysize": arraysize, "unit": unit, "ucd": ucd}
+    keys = {
+        "ID": name.replace(" ", "_"),
+        "name": name,
+        "datatype": datatype,
+        "arraysize": arraysize,
+        "unit": unit,
+        "ucd": ucd,
+    }
     said = " ".join(f"{key}={quoteattr(value)}" for key, value in keys.items() if value)
     return f"<FIELD {said}/>"
 
 
-def soda(service: str, access_url: str, identifier: str, *, standard: str = "sync-1.0") -> str:
-    """The descriptor of a SODA service, in the shape of CADC's."""
+def soda(
+    service: str,
+    access_url: str,
+    identifier: str = "",
+    *,
+    column: str = "",
+    standard: str = "sync-1.0",
+) -> str:
+    """The descriptor of a SODA service: of one data set, as CADC's, or of those in a column."""
+    which = f"value={quoteattr(identifier)}" if identifier else f'ref={quoteattr(column)} value=""'
     return (
         f'<RESOURCE ID="{service}" type="meta" utype="adhoc:service">\n'
         '<PARAM name="resourceIdentifier" datatype="char" arraysize="*"'
@@ -66,7 +81,7 @@ def soda(service: str, access_url: str, identifier: str, *, standard: str = "syn
         f" value={quoteattr(access_url)}/>\n"
         '<GROUP name="inputParams">\n'
         '<PARAM name="ID" datatype="char" arraysize="*" ucd="meta.id;meta.dataset"'
-        f" value={quoteattr(identifier)}/>\n"
+        f" {which}/>\n"
         '<PARAM name="CIRCLE" datatype="double" arraysize="3" unit="deg" xtype="circle"'
         ' ucd="obs.field" value=""/>\n'
         "</GROUP>\n</RESOURCE>\n"
