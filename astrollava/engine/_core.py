@@ -52,8 +52,8 @@ class Core:
         Encode images with the projector, or a copy of it.
     scheduler : Scheduler
         Works with the text model.
-    seeing, words : threading.Lock
-        Held while the projector, or the model's vocabulary, is used outside the scheduler.
+    words : threading.Lock
+        Held while the model's vocabulary is used outside the scheduler.
     """
 
     def __init__(
@@ -69,7 +69,6 @@ class Core:
         self.projector = projector
         self.towers = towers
         self.scheduler = scheduler
-        self.seeing = threading.Lock()
         self.words = threading.Lock()
         self.closed = False
 
@@ -87,7 +86,7 @@ class Core:
             self._free()
 
     def _free(self) -> None:
-        with self.seeing, self.words:
+        with self.towers.at_work, self.words:
             self.towers.free()
             self.model.free()
 
@@ -170,7 +169,10 @@ def load_core(
             scheduler = Scheduler(make_context, limit=limit, exact=exact, sharing=sharing)
             room = runtime.available_memory() * _COPY_SHARE > mmproj.stat().st_size
             towers = Towers(
-                projector, copy if room and not projector.reads_class_token else None, sharing
+                projector,
+                copy if room and not projector.reads_class_token else None,
+                sharing,
+                exact=exact,
             )
         undo.pop_all()
     return Core(lib, model, projector, towers, scheduler)

@@ -243,15 +243,14 @@ class Engine:
         if found is not None:
             core.check_open()
             return found
-        with core.seeing:
-            core.check_open()
-            # Another thread may just have done it.
-            found = self._images.get(key)
-            if found is not None:
-                return found
-            found = core.towers.encode(rgb, key, busy=core.scheduler.busy)
-            self._images.memory.put(found)
-        # On disk, too, where asked for; not under the lock, since a disk may be slow.
+        found = core.towers.encode(
+            rgb,
+            key,
+            memory=self._images.memory,
+            busy=lambda: core.scheduler.busy,
+            check_open=core.check_open,
+        )
+        # On disk, too, where asked for; nobody waits for it, since a disk may be slow.
         self._images.put(found)
         return found
 
@@ -412,6 +411,11 @@ class Engine:
             core.check_open()
             n_batch = core.scheduler.context.n_batch
             return make_plan(core.model, prompt, images, n_ctx=self.n_ctx, n_batch=n_batch)
+
+    @property
+    def images_together(self) -> int:
+        """How many images are encoded at once at most, where several threads ask for it."""
+        return self._core.towers.together
 
     @property
     def closed(self) -> bool:

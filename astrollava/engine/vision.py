@@ -6,6 +6,8 @@ import ctypes
 import hashlib
 import math
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,7 +28,10 @@ __all__ = ["ImageEmbedding", "Projector", "pixel_key"]
 Layout: TypeAlias = tuple[tuple[int, ...] | slice, ...]
 
 #: The tensor whose size is the width of an image token, by kind of projector.
-_LAST_BIAS = {"mlp": "mm.2.bias", "internvl": "mm.3.bias"}
+_LAST_BIAS = {"mlp": "mm.2.bias", "internvl": "mm.model.mlp.3.bias"}
+
+#: Pictures encoded at once at most; mtmd's own bound, by their tokens, is mostly lower.
+_MOST_TOGETHER = 16
 
 #: Projectors of towers without a size of their own; a token is two patches wide and high.
 _ANY_SIZE = frozenset({"qwen2vl_merger", "qwen2.5vl_merger"})
@@ -90,6 +95,8 @@ class Projector:
         try:
             self._refuse_unsupported()
             self._settle_size()
+            #: Pictures llama.cpp encodes at once at most; 1 for most kinds of projector.
+            self.batch = self._most_together()
         except BaseException:
             self.free()
             raise
@@ -195,8 +202,60 @@ class Projector:
             hint="Render the image to the engine's image_size first",
         )
 
+    def encode_together(
+        self, pictures: Sequence[npt.NDArray[np.uint8]], keys: Sequence[str]
+    ) -> list[ImageEmbedding]:
+        """Run the tower once on at most `batch` images, as `encode` on each."""
+        mtmd = self._lib.mtmd
+        with logs.Captured(), ExitStack() as undo:
+            cut = [undo.enter_context(self._chunks(rgb)) for rgb in pictures]
+            images = [self._image_of(chunks) for chunks in cut]
+            batch = mtmd.mtmd_batch_init(self.pointer)
+            undo.callback(mtmd.mtmd_batch_free, batch)
+            logs.clear()
+            if any(mtmd.mtmd_batch_add_chunk(batch, image) for image in images) or (
+                mtmd.mtmd_batch_encode(batch)
+            ):
+                raise GenerationError(
+                    f"llama.cpp cannot encode {len(images)} images at once ({logs.tail(2)})"
+                )
+            found = []
+            for chunks, image, key in zip(cut, images, keys, strict=True):
+                out = mtmd.mtmd_batch_get_output_embd(batch, image)
+                values = np.ctypeslib.as_array(out, (self.image_tokens, self._n_embd)).copy()
+                values.setflags(write=False)
+                causal, layout, places = self._survey(chunks)
+                found.append(ImageEmbedding(values, key, layout, causal, places))
+            return found
+
+    def _image_of(self, chunks: list[Any]) -> Any:
+        """Return the chunk of a picture that is read whole."""
+        (image,) = [chunk for chunk in chunks if self._text_of(chunk) is None]
+        return image
+
+    def _most_together(self) -> int:
+        """Ask llama.cpp how many pictures it would encode at once."""
+        mtmd = self._lib.mtmd
+        if self.reads_class_token or sum(isinstance(p, slice) for p in self.blank.layout) != 1:
+            return 1
+        blank = np.zeros((*self.image_size, 3), np.uint8)
+        with logs.Captured(), self._chunks(blank) as chunks, ExitStack() as undo:
+            batch = mtmd.mtmd_batch_init(self.pointer)
+            undo.callback(mtmd.mtmd_batch_free, batch)
+            image = self._image_of(chunks)
+            for taken in range(_MOST_TOGETHER):
+                if mtmd.mtmd_batch_add_chunk(batch, image):
+                    return max(1, taken)
+        return _MOST_TOGETHER
+
     def _with_chunks(self, rgb: npt.NDArray[np.uint8], use: Any) -> Any:
-        """Let mtmd cut a prompt that is one image, and hand its chunks to `use`."""
+        """Hand the chunks of a picture to `use`."""
+        with self._chunks(rgb) as chunks:
+            return use(chunks)
+
+    @contextmanager
+    def _chunks(self, rgb: npt.NDArray[np.uint8]) -> Iterator[list[Any]]:
+        """Let mtmd cut a prompt that is one image."""
         mtmd = self._lib.mtmd
         pixels = np.ascontiguousarray(rgb)
         data = pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
@@ -211,7 +270,7 @@ class Projector:
             if mtmd.mtmd_tokenize(self.pointer, chunks, ctypes.byref(text), bitmaps, 1):
                 raise GenerationError(f"llama.cpp cannot prepare the image ({logs.tail(2)})")
             size = mtmd.mtmd_input_chunks_size(chunks)
-            return use([mtmd.mtmd_input_chunks_get(chunks, i) for i in range(size)])
+            yield [mtmd.mtmd_input_chunks_get(chunks, i) for i in range(size)]
         finally:
             mtmd.mtmd_input_chunks_free(chunks)
             mtmd.mtmd_bitmap_free(bitmap)

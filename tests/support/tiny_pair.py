@@ -57,6 +57,8 @@ class TinyPair:
     first, the next is ``says[0]``, and ``says[i]`` is followed by ``says[i + 1]``. Ids must differ.
     `gemma` writes Gemma 3's projector in place of `mlp`: 16 patches become one token, all tokens of
     an image see each other, and llama.cpp puts special tokens around them.
+    `joins` above 1 writes InternVL's: that many patches a side become one token, behind a tower
+    with a class token; llama.cpp encodes several pictures at once with it.
     `projects_to` sets the width the projector writes, to make one that fits no language model.
     `merges` is the number of two-letter tokens on top of the 256 bytes.
     """
@@ -74,6 +76,7 @@ class TinyPair:
     template: str | None = CHAT_TEMPLATE
     says: Sequence[int] = ()
     gemma: bool = False
+    joins: int = 1
     projects_to: int | None = None
     dtype: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32
     text_metadata: dict[str, str] = field(default_factory=dict)
@@ -86,7 +89,7 @@ class TinyPair:
     @property
     def image_tokens(self) -> int:
         """Number of image tokens."""
-        return (self.side // self.patch) ** 2 // (16 if self.gemma else 1)
+        return (self.side // self.patch) ** 2 // (16 if self.gemma else self.joins**2)
 
 
 def write_pair(folder: Path, pair: TinyPair | None = None) -> tuple[Path, Path]:
@@ -212,7 +215,8 @@ def _write_mmproj(path: Path, pair: TinyPair) -> None:
     projected = pair.projects_to or _text_width(pair)
     out = gguf.GGUFWriter(path, "clip")
     out.add_bool("clip.has_vision_encoder", True)
-    out.add_string("clip.projector_type", "gemma3" if pair.gemma else "mlp")
+    kind = "gemma3" if pair.gemma else "mlp" if pair.joins == 1 else "internvl"
+    out.add_string("clip.projector_type", kind)
     out.add_bool("clip.use_gelu", True)
     sizes = {
         "image_size": pair.side,
@@ -226,8 +230,13 @@ def _write_mmproj(path: Path, pair: TinyPair) -> None:
     for key, value in sizes.items():
         out.add_uint32(f"clip.vision.{key}", value)
     out.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)
-    # Without this llama.cpp takes the last layer but one.
-    out.add_array("clip.vision.feature_layer", [pair.tower_layers])
+    if pair.joins == 1:
+        # Without this llama.cpp takes the last layer but one.
+        out.add_array("clip.vision.feature_layer", [pair.tower_layers])
+    else:
+        out.add_uint32("clip.vision.projector.scale_factor", pair.joins)
+        out.add_uint32("clip.vision.preproc_min_tiles", 1)
+        out.add_uint32("clip.vision.preproc_max_tiles", 1)
     out.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])
     out.add_array("clip.vision.image_std", [0.5, 0.5, 0.5])
     put = _Tensors(out, pair, salt=2)
@@ -235,7 +244,12 @@ def _write_mmproj(path: Path, pair: TinyPair) -> None:
     patches = put.random.standard_normal((width, 3, pair.patch, pair.patch), dtype=np.float32)
     out.add_tensor("v.patch_embd.weight", patches * np.float32(2.0 / pixels**0.5))
     put.zeros("v.patch_embd.bias", width)
-    put.matrix("v.position_embd.weight", (pair.side // pair.patch) ** 2, width)
+    patches_and_class = (pair.side // pair.patch) ** 2 + (pair.joins > 1)
+    places = put.random.standard_normal((patches_and_class, width), dtype=np.float32)
+    # llama.cpp adds them as they are stored.
+    out.add_tensor("v.position_embd.weight", places * np.float32(width**-0.5))
+    if pair.joins > 1:
+        put.ones("v.class_embd", width)
     for i in range(pair.tower_layers):
         for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
             put.matrix(f"v.blk.{i}.{name}.weight", width, width)
@@ -250,6 +264,16 @@ def _write_mmproj(path: Path, pair: TinyPair) -> None:
     if pair.gemma:
         put.matrix("mm.input_projection.weight", width, projected, gain=4.0)
         put.ones("mm.soft_emb_norm.weight", width)
+        _finish(out)
+        return
+    if pair.joins > 1:
+        inner = width * pair.joins**2
+        put.ones("mm.model.mlp.0.weight", inner)
+        put.zeros("mm.model.mlp.0.bias", inner)
+        put.matrix("mm.model.mlp.1.weight", projected, inner)
+        put.zeros("mm.model.mlp.1.bias", projected)
+        put.matrix("mm.model.mlp.3.weight", projected, projected, gain=4.0)
+        put.zeros("mm.model.mlp.3.bias", projected)
         _finish(out)
         return
     put.matrix("mm.0.weight", projected, width)
