@@ -238,3 +238,15 @@ def capabilities(base: str) -> bytes:
 def offset(east: float, north: float) -> SkyCoord:
     """A position `east` and `north` arcseconds from the galaxy."""
     return GALAXY.spherical_offsets_by(east * u.arcsec, north * u.arcsec)
+
+
+def clipped(wcs: WCS, at: SkyCoord, side: float) -> bytes | None:
+    """A square of `side` arcsec out of an image, clipped to it as IRSA does; None beside it."""
+    x, y = wcs.world_to_pixel(at)
+    half = side / 2 / (3600 * abs(float(wcs.wcs.cdelt[1])))
+    ny, nx = wcs.array_shape
+    left, right = max(0, round(float(x - half))), min(nx, round(float(x + half)))
+    low, high = max(0, round(float(y - half))), min(ny, round(float(y + half)))
+    if left >= right or low >= high:
+        return None
+    return fits_bytes(wcs[low:high, left:right], sky(wcs)[low:high, left:right])
