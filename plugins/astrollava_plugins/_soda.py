@@ -134,7 +134,8 @@ def cutouts_of(results: Any, row: Any = None) -> Iterator[CutoutService]:
     """
     if row is not None:
         for resource in results.iter_adhocservices():
-            if _is_sync(resource):
+            # One that names a data set itself does not mean this image.
+            if _is_sync(resource) and any(entry.ref for entry in _inputs(resource)):
                 yield _service(row, resource)
         return
     for link in results:
@@ -150,6 +151,11 @@ def _is_sync(resource: Any) -> bool:
         param.name == "standardID" and str(param.value).lower().startswith(_SYNC)
         for param in resource.params
     )
+
+
+def _inputs(resource: Any) -> list[Any]:
+    groups = [group for group in resource.groups if group.name == "inputParams"]
+    return [entry for group in groups for entry in group.entries]
 
 
 def _service(row: Any, resource: Any) -> CutoutService:

@@ -45,7 +45,7 @@ class Archive:
     ----------
     form : str
         How an image says where it is cut: ``"datalink"`` in its own address, ``"described"`` in
-        the table of images, ``"whole"`` not at all.
+        the table of images, ``"described badly"`` there for one of them, ``"whole"`` not at all.
     """
 
     def __init__(self, form: str = "datalink") -> None:
@@ -93,12 +93,11 @@ class Archive:
                 row["access_url"] = f"{host}/links?ID={file}"
                 row["access_format"] = LINKS
             rows.append(row)
-        described = (
-            soda("cut", cutter, rows[0]["obs_publisher_did"])
-            if self.form == "described" and rows
-            else ""
-        )
-        return obscore(rows, resources=described)
+        forms = {
+            "described": soda("cut", cutter, column="obs_publisher_did"),
+            "described badly": soda("cut", cutter, "raw.fits"),
+        }
+        return obscore(rows, resources=forms.get(self.form, ""))
 
     def cut(self, asked: Mapping[str, str]) -> bytes:
         file = asked["ID"]
@@ -163,9 +162,7 @@ def test_bands_are_asked_for_by_their_wavelengths(service: Service) -> None:
     image = Sia2(f"{service.url}/sia2", bands=BANDS).fetch(AT, 30 * u.arcsec)
     assert image.bands == ("g", "r")
     assert image.source["files"] == ["blue.fits", "red.fits"]
-    blue = [
-        request.query["BAND"].split() for request in service.requests if "BAND" in request.query
-    ][0]
+    blue = service.requests[0].query["BAND"].split()
     assert [float(end) for end in blue] == pytest.approx([4.0e-7, 5.4e-7])
 
 
@@ -175,6 +172,13 @@ def test_a_service_described_beside_the_images_is_used(service: Service, archive
     image = Sia2(f"{service.url}/sia2").fetch(AT, 30 * u.arcsec)
     assert image.source["files"] == ["red.fits"]
     assert [request.path for request in service.requests] == ["/sia2", "/soda/sync"]
+
+
+def test_a_description_of_another_image_is_not_used(service: Service, archive: Archive) -> None:
+    """Cut would be whatever one image it names, under the name of each."""
+    archive.form = "described badly"
+    with pytest.raises(CutoutTooLarge, match="only whole files"):
+        Sia2(f"{service.url}/sia2").fetch(AT, 30 * u.arcsec)
 
 
 def test_a_whole_image_is_never_fetched(service: Service, archive: Archive) -> None:
