@@ -13,7 +13,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-__all__ = ["Journal", "read_lines"]
+from astrollava_training.loop.lines import read_lines
+from astrollava_training.loop.report import write_report
+
+__all__ = ["Journal"]
 
 
 class Journal:
@@ -72,6 +75,14 @@ class Journal:
             for number, sample in enumerate(samples):
                 self._board.add_text(f"sample {number}", sample["said"], step)
 
+    def report(self) -> None:
+        """Write the report of the run as it stands."""
+        if self._active:
+            try:
+                write_report(self._folder.parent)
+            except OSError as error:  # a full disk ends no training
+                self.incident(f"no report: {error}")
+
     def incident(self, text: str) -> None:
         """Record what went wrong without ending the run, and say it."""
         if self._active:
@@ -91,18 +102,6 @@ class Journal:
         except OSError as error:
             # A full disk ends no training: it may have room again before the weights are written.
             self._bar.write(f"{name}.jsonl: {error}")
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read JSON lines; a last one that a killed process has cut short is left out."""
-    found: list[dict[str, Any]] = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
-    return found
 
 
 def _short(values: Mapping[str, float | None]) -> str:

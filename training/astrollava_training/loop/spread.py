@@ -7,11 +7,11 @@ a step's sequences. Run it with ``torchrun``; without, there is one process and 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,8 +20,6 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from astrollava.errors import InvalidRequest
 
 __all__ = ["World", "joined", "shard"]
-
-T = TypeVar("T")
 
 _PATIENCE = timedelta(hours=2)  # the first process may decode all pictures while others wait
 
@@ -54,19 +52,6 @@ class World:
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
         return [float(value) for value in total]
-
-    def in_turn(self, work: Callable[[], T]) -> T:
-        """Do a piece of work in the first process, then in the others, which find it done.
-
-        Where it fails in the first, ``torchrun`` ends the others.
-        """
-        if not self.first:
-            self.wait()
-        result = work()
-        if self.first:
-            self.wait()
-        self.wait()
-        return result
 
     def wait(self) -> None:
         """Wait until all processes are here."""

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
-from astrollava.errors import InvalidRequest, ModelError, NotEnoughSpace
-from astrollava_training.dataset.batches import Batch, ahead, padded, row
+from astrollava.errors import InvalidRequest, NotEnoughSpace
 from astrollava_training.dataset.corpus import Corpus
-from astrollava_training.dataset.packing import Schedule, pack, pad
-from astrollava_training.llava.assemble import DTYPES, Pictures
-from astrollava_training.loop import activations
-from astrollava_training.loop.attention import packed, works_varlen
+from astrollava_training.llava.assemble import Pictures
+from astrollava_training.loop.about import describe
 from astrollava_training.loop.evaluation import evaluate
-from astrollava_training.loop.forward import Learner
 from astrollava_training.loop.journal import Journal
-from astrollava_training.loop.optimizer import make_optimizer
-from astrollava_training.loop.pace import Energy, Work, memory_used, peak_operations
-from astrollava_training.loop.rounding import mix
+from astrollava_training.loop.report import ABOUT
 from astrollava_training.loop.saving import Keeper, write_whole
-from astrollava_training.loop.spread import World, shard
+from astrollava_training.loop.spread import World
+from astrollava_training.loop.steps import Steps, train_mode
 from astrollava_training.parts import whole
 from astrollava_training.recipe import Stage, Train
-from astrollava_training.train import schedule
 
 __all__ = ["WEIGHTS", "train_stage"]
 
 WEIGHTS = "weights.safetensors"
 """What a finished stage leaves in its folder: the parameters that it trained, whole."""
-
-_ROUND = 128  # tokens; a GPU's products of matrices are fastest with a multiple of this
 
 
 def train_stage(
@@ -96,110 +87,44 @@ def train_stage(
     if world.first:
         folder.mkdir(parents=True, exist_ok=True)
     world.wait()
+    if (folder / WEIGHTS).is_file():
+        model.load_state_dict(load_file(folder / WEIGHTS), strict=False)
+        return
     training, held = _split(corpus, held_out, seed)
-    plan = Schedule(len(training), stage.batch, stage.epochs, seed)
-    dtype = DTYPES[how.dtype]
-    model.to(world.device, dtype)
-    work = Work.of(model, pictures.tokens)
+    steps = Steps(
+        model, corpus, training, stage, how, world,
+        pictures=pictures, length=length, pack_rows=pack_rows, seed=seed,
+    )  # fmt: skip
     with ExitStack() as stack:
-        learner = _prepared(model, how, pictures, length, world, stack)
-        trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        optimizer = make_optimizer(
-            trained, kind=how.optimizer, weight_decay=stage.weight_decay, rounding=how.rounding,
-            seed=seed, rank=world.rank, compiled=how.compile and world.device.type == "cuda",
-        )  # fmt: skip
-        stack.callback(optimizer.close)
+        stack.callback(steps.close)
         incidents: list[Callable[[str], None]] = [print]
         keeper = Keeper(
             folder / "checkpoints", world,
-            _identity(corpus, stage, how, seed, length, pack_rows, held_out, trained),
+            _identity(corpus, stage, how, seed, length, pack_rows, held_out, steps.trained),
             lambda text: incidents[-1](text),
         )  # fmt: skip
-        begun = _restore(keeper, trained, optimizer)
-        journal = Journal(folder, steps=plan.steps, begun=begun, active=world.first)
+        begun = _restore(keeper, steps)
+        journal = Journal(folder, steps=steps.count, begun=begun, active=world.first)
         stack.callback(journal.close)
         incidents.append(journal.incident)
-        peak, _ = peak_operations(world.device, dtype)
-        energy = Energy(world.device)
-        learnable = _learnable(corpus)
-
-        def groups(step: int) -> tuple[NDArray[np.int64], list[list[int]]]:
-            chosen = training[plan.at(step)]
-            lengths = corpus.lengths[chosen]
-            if pack_rows:
-                return chosen, pack(lengths, how.rows * length, world.size)
-            return chosen, pad(lengths, how.rows, world.size)
-
-        make = partial(
-            row if pack_rows else padded, corpus, image=pictures.token,
-            multiple=_ROUND if world.device.type == "cuda" else 1,
-        )  # fmt: skip
-
-        def pieces() -> Iterator[Callable[[], Batch]]:
-            for step in range(begun, plan.steps):
-                chosen, parts = groups(step)
-                for part in parts[world.rank :: world.size]:
-                    yield partial(make, [int(chosen[n]) for n in part])
-
-        batches = ahead(pieces())
-        for step in range(begun, plan.steps):
-            began = time.monotonic()
-            chosen, parts = groups(step)
-            learned = int(learnable[chosen].sum())
-            # Dropout draws anew from the step: a run that goes on needs no state of it.
-            torch.manual_seed(mix(seed, step, world.rank))
-            optimizer.begin()
-            total = torch.zeros((), dtype=torch.float64, device=world.device)
-            for _ in range(len(parts) // world.size):
-                loss = learner(next(batches).to(world.device))
-                # FSDP2 takes the mean over processes; what is wanted is the mean over tokens.
-                (loss * (world.size / learned)).backward()
-                total += loss.detach()
-            norm = optimizer.norm()
-            loss_here = float(total)
-            summed, spent = world.sum(loss_here, energy.joules() or 0.0)
-            if not (math.isfinite(summed) and math.isfinite(norm)):
-                raise ModelError(
-                    f"step {step + 1} has the loss {summed / learned} and a gradient of the norm "
-                    f"{norm}",
-                    expected="finite numbers",
-                    hint="The last checkpoint is from before. Try a lower learning rate, or "
-                    "train.dtype = 'fp32'",
-                )
-            rate = stage.lr * schedule(step, plan.steps, stage.warmup)
-            optimizer.step(rate, min(1.0, how.clip / (norm + 1e-6)))
-            keeper.settle()
-            last = step + 1 == plan.steps
-            if (step + 1) % how.save_every == 0 and not last:
-                keeper.save(step + 1, _tensors(trained, optimizer))
-            seconds = time.monotonic() - began
-            tokens = int(corpus.lengths[chosen].sum())
-            needed = work.operations(
-                corpus.lengths[chosen].tolist(), learned,
-                int(np.count_nonzero(corpus.pictures[chosen] >= 0)),
+        if world.first:
+            describe(
+                folder / ABOUT, corpus, stage, how, held, model, world,
+                steps=steps.count, peak=steps.peak, peak_from=steps.peak_from, pictures=pictures,
             )  # fmt: skip
-            journal.step(
-                step + 1,
-                {
-                    "loss": summed / learned,
-                    "rate": rate,
-                    "norm": norm,
-                    "tokens": tokens,
-                    "learned": learned,
-                    "seconds": seconds,
-                    "tokens_per_s": tokens / seconds,
-                    "mfu": needed / seconds / (peak * world.size),
-                    "memory": memory_used(world.device),
-                    "joules": spent or None,
-                },
-            )
-            if len(held) and (last or (step + 1) % how.evaluate_every == 0):
-                journal.evaluation(
-                    step + 1, *evaluate(learner, corpus, held, tokenizer, pictures.token)
-                )
-                _train_mode(learner.model)
+        for step, numbers in steps.run(begun):
+            last = step == steps.count
+            journal.step(step, asdict(numbers))
+            keeper.settle()
+            if step % how.save_every == 0 and not last:
+                keeper.save(step, _tensors(steps))
+            if len(held) and (last or step % how.evaluate_every == 0):
+                loss, samples = evaluate(steps.learner, corpus, held, tokenizer, pictures.token)
+                journal.evaluation(step, loss, samples)
+                train_mode(model)
+                journal.report()
         keeper.settle(wait=True)
-        _finish(folder, trained, world)
+        _finish(folder, steps, world)
 
 
 def _split(corpus: Corpus, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -215,47 +140,6 @@ def _split(corpus: Corpus, held_out: int, seed: int) -> tuple[NDArray[np.int64],
             hint="Lower data.held_out in the recipe",
         )
     return np.flatnonzero(others), held
-
-
-def _prepared(
-    model: Any, how: Train, pictures: Pictures, length: int, world: World, stack: ExitStack
-) -> Learner:
-    """Arrange attention, checkpointing, compilation and processes."""
-    inner, said = model.model, model.config.text_config
-    width = getattr(said, "head_dim", None) or said.hidden_size // said.num_attention_heads
-    heads = said.num_attention_heads, said.num_key_value_heads, width
-    learner = Learner(
-        model,
-        mean=pictures.mean,
-        std=pictures.std,
-        longest=length,
-        varlen=works_varlen(world.device, DTYPES[how.dtype], heads),
-        alike=world.size > 1,
-    )
-    stack.enter_context(packed(inner.language_model))
-    compiled = how.compile and world.device.type == "cuda"
-    stack.enter_context(activations.arranged(inner.language_model, how.checkpointing, compiled))
-    if world.size > 1:
-        tower = inner.vision_tower
-        frozen = not any(parameter.requires_grad for parameter in tower.parameters())
-        shard(learner, inner.language_model.layers, [tower] if frozen else [], world)
-    _train_mode(model)
-    return learner
-
-
-def _train_mode(model: Any) -> None:
-    model.train()
-    if not any(parameter.requires_grad for parameter in model.model.vision_tower.parameters()):
-        model.model.vision_tower.eval()
-
-
-def _learnable(corpus: Corpus) -> NDArray[np.int64]:
-    """Count the tokens of each conversation that a loss is taken on."""
-    sums = np.concatenate([[0], np.cumsum(corpus.learned)])
-    begins = corpus.bounds[:-1]
-    # What comes first is predicted from nothing.
-    found: NDArray[np.int64] = sums[corpus.bounds[1:]] - sums[begins] - corpus.learned[begins]
-    return found
 
 
 def _identity(
@@ -284,11 +168,9 @@ def _identity(
     }
 
 
-def _tensors(
-    trained: Sequence[tuple[str, torch.nn.Parameter]], optimizer: Any
-) -> dict[str, torch.Tensor]:
-    return {f"weight.{name}": _piece(p) for name, p in trained} | {
-        f"memory.{name}": value for name, value in optimizer.state().items()
+def _tensors(steps: Steps) -> dict[str, torch.Tensor]:
+    return {f"weight.{name}": _piece(p) for name, p in steps.trained} | {
+        f"memory.{name}": value for name, value in steps.optimizer.state().items()
     }
 
 
@@ -298,25 +180,24 @@ def _piece(parameter: torch.Tensor) -> torch.Tensor:
     return piece
 
 
-def _restore(
-    keeper: Keeper, trained: Sequence[tuple[str, torch.nn.Parameter]], optimizer: Any
-) -> int:
+def _restore(keeper: Keeper, steps: Steps) -> int:
+    """Put back the last checkpoint, if there is one, and return the steps done."""
     found = keeper.load()
     if found is None:
         return 0
     step, tensors = found
-    for name, parameter in trained:
+    for name, parameter in steps.trained:
         _piece(parameter).copy_(tensors[f"weight.{name}"])
     begins = "memory."
-    optimizer.restore(
-        {n[len(begins) :]: value for n, value in tensors.items() if n.startswith(begins)}, step
-    )
+    memory = {n[len(begins) :]: value for n, value in tensors.items() if n.startswith(begins)}
+    steps.optimizer.restore(memory, step)
     return step
 
 
-def _finish(folder: Path, trained: Sequence[tuple[str, torch.nn.Parameter]], world: World) -> None:
+def _finish(folder: Path, steps: Steps, world: World) -> None:
+    """Write what was trained; then no checkpoint is needed."""
     gathered: dict[str, torch.Tensor] = {}
-    for name, parameter in trained:
+    for name, parameter in steps.trained:
         value = whole(parameter)  # all processes take part in each
         if world.first:
             gathered[name] = value.cpu()
@@ -324,6 +205,7 @@ def _finish(folder: Path, trained: Sequence[tuple[str, torch.nn.Parameter]], wor
     if world.first:
         try:
             write_whole(folder / WEIGHTS, gathered)
+            shutil.rmtree(folder / "checkpoints")
         except OSError as error:
             problem = str(error) or type(error).__name__
     if world.sum(bool(problem))[0]:
