@@ -53,8 +53,9 @@ def create(name: str, *, untrained: bool = False) -> Any:
             expected="open_clip:NAME:PRETRAINED",
             hint="The tags of a model: open_clip.list_pretrained_tags_by_model(NAME)",
         )
+    package = _package()
     try:
-        return _package().create_model(
+        return package.create_model(
             model,
             pretrained=pretrained or None,
             require_pretrained=not untrained or bool(pretrained),
