@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import re
 import struct
 import tarfile
 import zipfile
@@ -12,12 +13,40 @@ from typing import IO
 
 from astrollava.errors import CutoutTooLarge, FetchError, ServiceError
 
-__all__ = ["untar", "unzip"]
+__all__ = ["contents", "untar", "unzip"]
 
 _MOST_FILES = 1000
+_FITS_NAME = re.compile(r"\.(fits?|fts|ftz)(\.gz)?$", re.IGNORECASE)
 
 # What decoders and parsers of the standard library raise besides their own errors.
-_DAMAGE = (OSError, EOFError, ValueError, struct.error, zlib.error, lzma.LZMAError)
+_DAMAGE = (
+    OSError, EOFError, ValueError, TypeError, LookupError, struct.error, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+
+
+def contents(data: bytes, *, max_bytes: int, what: str) -> dict[str, bytes]:
+    """Unpack an archive of any kind; what is none comes back as it is, under no name.
+
+    The kind is told from how it begins, not from a name or a header. Of an archive only files with
+    names of FITS are given. Parameters and errors are those of `unzip`.
+    """
+    if data.startswith(b"PK\x03\x04"):
+        files = unzip(data, max_bytes=max_bytes, what=what)
+    elif _is_tar(data):
+        files = untar(data, max_bytes=max_bytes, what=what)
+    else:
+        return {"": data}
+    return {name: content for name, content in files.items() if _FITS_NAME.search(name)}
+
+
+def _is_tar(data: bytes) -> bool:
+    head = data[:512]
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            head = zlib.decompressobj(31).decompress(data[: 1 << 16], 512)
+        except zlib.error:
+            return False
+    return head[257:262] == b"ustar"
 
 
 def unzip(data: bytes, *, max_bytes: int, what: str) -> dict[str, bytes]:

@@ -123,19 +123,16 @@ class Irsa(Fetcher):
         """Get the cutout that has most of the square; at an edge it comes clipped."""
         import dataclasses
 
-        import numpy as np
-
         from astrollava_plugins._blank import without_constants
-        from astrollava_plugins._frames import read_frame
-        from astrollava_plugins._grid import north_up, onto
+        from astrollava_plugins._frames import read_frame, share_of
 
-        wide = float(plan.size.to_value("arcsec")) + 4 * float(self.pixel_scale.to_value("arcsec"))
+        native = float(self.pixel_scale.to_value("arcsec"))
+        wide = float(plan.size.to_value("arcsec")) + 4 * native
         asked = {
             "center": f"{plan.ra:.8f},{plan.dec:.8f}",
             "size": f"{wide:.3f}arcsec",
             "gzip": "false",
         }
-        native = float(self.pixel_scale.to_value("arcsec"))
         most = 8 * (2 * round(wide / native) + 8) ** 2 + (1 << 20)
         best: tuple[float, SkyImage, str] | None = None
         refused: ServiceError | None = None
@@ -151,8 +148,7 @@ class Irsa(Fetcher):
             frame = without_constants(read_frame(body, self.name))
             if frame.wcs is None:
                 continue
-            grid = north_up(plan.position, plan.size, 16)
-            covered = float(np.isfinite(onto(frame.pixels[0], frame.wcs, grid)).mean())
+            covered = share_of(plan, frame)
             if best is None or covered > best[0]:
                 best = covered, dataclasses.replace(frame, bands=(band,)), link
             if covered == 1.0:

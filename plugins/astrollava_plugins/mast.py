@@ -7,6 +7,7 @@ image.
 
 from __future__ import annotations
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -229,19 +230,15 @@ def _square(plan: Cutout) -> dict[str, Any]:
 
 def _best(fetcher: _Mast, plan: Cutout, files: Mapping[str, bytes], *, any_bands: bool) -> SkyImage:
     """Choose, for each filter, the image that has most of the square, the finest of those."""
-    import dataclasses
-
-    import numpy as np
-
-    from astrollava_plugins._frames import together, without_zeros
+    from astrollava_plugins._frames import share_of, together, without_zeros
     from astrollava_plugins._planes import by_filter
 
     found: dict[str, tuple[tuple[float, float], SkyImage, str]] = {}
     for name, data in sorted(files.items()):
         for band, image in by_filter(data, fetcher.name, name):
-            image = dataclasses.replace(image, pixels=without_zeros(image.pixels))
-            covered = round(float(np.isfinite(image.pixels).mean()), 2)
-            rank = (covered, -(image.pixel_scale or np.inf))
+            image = without_zeros(image)
+            covered = round(share_of(plan, image), 2)
+            rank = (covered, -(image.pixel_scale or math.inf))
             if covered and (band not in found or rank > found[band][0]):
                 found[band] = (rank, image, name)
     images = {band: image for band, (_, image, _) in found.items()}

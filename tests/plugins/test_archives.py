@@ -82,3 +82,14 @@ def test_damage_is_a_service_error(data: st.DataObject) -> None:
     except FetchError:
         return
     assert sum(map(len, found.values())) <= 10_000
+
+
+def test_contents_are_told_by_how_they_begin() -> None:
+    """Names and headers of answers are the service's word; only FITS is taken of an archive."""
+    fits = answers.fits_bytes(answers.grid(pixels=(8, 8)))
+    files = {"maps/hspirepsw.fits.gz": fits, "README.txt": b"x", "x.FTZ": fits}
+    wanted = {name: data for name, data in files.items() if name != "README.txt"}
+    for archive in (answers.packed(files), answers.tarred(files)):
+        assert _archives.contents(archive, max_bytes=1 << 20, what="it") == wanted
+    for plain in (fits, answers.gzipped(fits), b"", b"\x1f\x8b\x08"):
+        assert _archives.contents(plain, max_bytes=1 << 20, what="it") == {"": plain}
