@@ -18,8 +18,9 @@ Taken = TypeVar("Taken")
 Begun = TypeVar("Begun")
 Result = TypeVar("Result")
 
-#: Threads that encode pictures and set them to work; one may wait while the other works.
-_PREPARING = 2
+#: Threads that encode pictures and set them to work: one may wait while the other works, and so may
+#: as many as a tower encodes at once.
+_LEAST_PREPARING, _MOST_PREPARING = 2, 8
 
 
 def check_on_error(given: str) -> OnError:
@@ -37,6 +38,7 @@ def in_flight(
     drop: Callable[[Begun], None],
     *,
     window: int,
+    together: int,
     on_error: OnError,
     progress: bool,
     what: str,
@@ -60,6 +62,8 @@ def in_flight(
         Gives up what was begun and nobody will take.
     window : int
         Sources in flight at most.
+    together : int
+        How many calls of `begin` at a time do better than one.
     on_error : {"raise", "return"}
         Whether an error of one source ends it all or is given in place of its result.
     progress : bool
@@ -72,7 +76,8 @@ def in_flight(
     ended: BaseException | None = None
     with ExitStack() as undo:
         bar = undo.enter_context(_bar(sources, what)) if progress else None
-        pool = ThreadPoolExecutor(_PREPARING, thread_name_prefix="astrollava-prepare")
+        threads = min(max(together, _LEAST_PREPARING), _MOST_PREPARING)
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="astrollava-prepare")
         undo.callback(_give_up, ahead, drop)
         undo.callback(pool.shutdown, cancel_futures=True)
         while True:

@@ -252,6 +252,7 @@ def _flight(
     **how: Any,
 ) -> Generator[Result | Exception, None, None]:
     """Work on images ahead, or fetch them ahead of that where they come from a service."""
+    how["together"] = session.engine.images_together
     if "fetch" not in making:
         return in_flight(
             _several(sources), render, begin, finish, drop, window=session.window, **how

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from astrollava import Describer
+from astrollava._flight import in_flight
 from astrollava.errors import ImageNotFound, InvalidRequest, UnsupportedImage
 from astrollava.images import example
 from astrollava.results import Answer, Classification, Description
@@ -343,3 +344,27 @@ def test_a_cache_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
 def test_a_describer_that_is_sent_to_a_process_says_what_to_do(describer: Describer) -> None:
     with pytest.raises(TypeError, match="in each process"):
         pickle.dumps(describer)
+
+
+@pytest.mark.parametrize(("together", "threads"), [(1, 2), (5, 5), (100, 8)])
+def test_as_many_are_prepared_as_are_encoded_at_once(together: int, threads: int) -> None:
+    """A tower that takes five images at once would be given two."""
+    inside = threading.Barrier(threads, timeout=10)
+
+    def begin(source: int) -> int:
+        inside.wait()
+        return source
+
+    flight = in_flight(
+        range(2 * threads),
+        lambda source: source,
+        begin,
+        lambda begun: begun,
+        lambda begun: None,
+        window=2 * threads,
+        together=together,
+        on_error="raise",
+        progress=False,
+        what="test",
+    )
+    assert list(flight) == list(range(2 * threads))
