@@ -123,7 +123,7 @@ def _louder(net: Any) -> None:
                 weight.normal_(std=0.12)
 
 
-def write_data(root: Path, count: int = 24) -> Path:
+def write_data(root: Path, count: int = 48) -> Path:
     """Write pictures of disks in three colours, captions and conversations about them."""
     random = np.random.default_rng(5)
     (root / "images").mkdir(parents=True)
@@ -132,7 +132,7 @@ def write_data(root: Path, count: int = 24) -> Path:
     for number in range(count):
         colour = number % 3
         picture = random.integers(0, 30, (48, 64, 3), dtype=np.uint8)
-        inside = (x - random.integers(24, 40)) ** 2 + (y - random.integers(18, 30)) ** 2 < 180
+        inside = (x - random.integers(24, 40)) ** 2 + (y - random.integers(18, 30)) ** 2 < 400
         picture[..., colour][inside] = 230
         name = f"images/{number}.png"
         Image.fromarray(picture).save(root / name)
