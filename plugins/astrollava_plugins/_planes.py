@@ -15,7 +15,7 @@ from astrollava.images import read
 if TYPE_CHECKING:
     from astrollava.images import SkyImage
 
-__all__ = ["by_filter", "filter_of", "spread", "stacked_cadences"]
+__all__ = ["by_filter", "filter_of", "stacked_cadences"]
 
 _FILTER = re.compile(r"F\d{3,4}[A-Z]{1,2}\d?")
 _IN_NAME = re.compile(r"(?<![a-z0-9])f\d{3,4}[a-z]{1,2}\d?(?![a-z0-9])", re.IGNORECASE)
@@ -42,13 +42,6 @@ def filter_of(header: Any, name: str = "") -> str:
         if found:
             return found.group().upper()
     return ""
-
-
-def spread(bands: list[str], count: int) -> list[str]:
-    """Take `count` of the bands, from the first to the last, as far from each other as may be."""
-    if len(bands) <= count:
-        return bands
-    return [bands[round(place * (len(bands) - 1) / (count - 1))] for place in range(count)]
 
 
 def by_filter(body: bytes, service: str, name: str) -> list[tuple[str, SkyImage]]:

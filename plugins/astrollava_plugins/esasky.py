@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from astropy import units as u
 
-from astrollava.errors import OutsideFootprint, ServiceError
+from astrollava.errors import InvalidRequest, OutsideFootprint, ServiceError
 from astrollava.hooks import hookimpl
 from astrollava.hooks.fetching import Fetcher, Unknown, http
 
@@ -78,16 +78,13 @@ class EsaSky(Fetcher):
         timeout: float = 60.0,
     ) -> SkyImage:
         """Get a square out of one observation; see `Fetcher.fetch`."""
-        import dataclasses
-
         from astrollava_plugins._astroquery import Carrier
         from astrollava_plugins._frames import together
 
         plan = self.plan(position, size, pixels=pixels, bands=bands)
         carrier = Carrier(self, timeout=timeout, accept=http.VOTABLE, max_bytes=16 << 20)
         rows = [row for row in self._search(carrier, plan) if _reaches(row, plan)]
-        row, chosen = self._choose(plan, rows, any_bands=bands is None)
-        plan = dataclasses.replace(plan, bands=chosen)
+        row = self._choose(plan, rows)
         link = _said(row, "product_url") or _said(row, "access_url")
         if not link:
             raise ServiceError(f"{self.name} gives no address of the product")
@@ -106,10 +103,8 @@ class EsaSky(Fetcher):
         )
 
     @abstractmethod
-    def _choose(
-        self, plan: Cutout, rows: Sequence[Row], *, any_bands: bool
-    ) -> tuple[Row, tuple[str, ...]]:
-        """Choose an observation, and which of its bands to show."""
+    def _choose(self, plan: Cutout, rows: Sequence[Row]) -> Row:
+        """Choose an observation."""
 
     @abstractmethod
     def _frames(self, body: bytes, plan: Cutout) -> list[SkyImage]:
@@ -229,21 +224,29 @@ class Hubble(EsaSky):
     credit = "NASA/ESA Hubble Space Telescope, from the European HST Archive through ESASky"
     url = "https://www.cosmos.esa.int/web/hst"
 
-    def _choose(
-        self, plan: Cutout, rows: Sequence[Row], *, any_bands: bool
-    ) -> tuple[Row, tuple[str, ...]]:
+    def plan(
+        self,
+        position: SkyCoord,
+        size: u.Quantity,
+        *,
+        pixels: int | None = None,
+        bands: Sequence[str] | None = None,
+    ) -> Cutout:
+        """Check what is asked for; see `Fetcher.plan`. A band is a whole product: one at most."""
+        plan = super().plan(position, size, pixels=pixels, bands=bands)
         if len(plan.bands) > 1:
-            raise OutsideFootprint(
-                f"{self.name} gives one band at a time: each is a whole product",
-                hint="Name one band, or try hapcut",
+            raise InvalidRequest(
+                f"{len(plan.bands)} bands of {self.name}",
+                expected="one: each is a whole product",
+                hint="Name one band, or fetch from hapcut",
             )
-        rows = sorted(rows, key=_seconds, reverse=True)
-        filters = [_filter(row) for row in rows]
-        for wanted in (plan.bands, self.bands if any_bands else ()):
-            for row, band in zip(rows, filters, strict=True):
-                if band in wanted:
-                    return row, (band,)
-        raise self._none_there(plan, filter(None, filters))
+        return plan
+
+    def _choose(self, plan: Cutout, rows: Sequence[Row]) -> Row:
+        found = [row for row in rows if _filter(row) in plan.bands]
+        if not found:
+            raise self._none_there(plan, filter(None, map(_filter, rows)))
+        return max(found, key=_seconds)
 
     def _frames(self, body: bytes, plan: Cutout) -> list[SkyImage]:
         from astrollava_plugins._archives import contents
@@ -278,9 +281,7 @@ class Herschel(EsaSky):
         "250": "psw", "350": "pmw", "500": "plw",
     }  # fmt: skip
 
-    def _choose(
-        self, plan: Cutout, rows: Sequence[Row], *, any_bands: bool
-    ) -> tuple[Row, tuple[str, ...]]:
+    def _choose(self, plan: Cutout, rows: Sequence[Row]) -> Row:
         pacs = {"70", "100", "160"}
         wanted = {"PACS"} if set(plan.bands) & pacs else set()
         wanted |= {"SPIRE"} if set(plan.bands) - pacs else set()
@@ -292,7 +293,7 @@ class Herschel(EsaSky):
         ]
         if not fitting:
             raise self._none_there(plan, (_said(row, "instrument") for row in rows))
-        return max(fitting, key=_seconds), plan.bands
+        return max(fitting, key=_seconds)
 
     def _frames(self, body: bytes, plan: Cutout) -> list[SkyImage]:
         from astrollava_plugins._archives import contents

@@ -16,6 +16,7 @@ from astropy import units as u
 from astrollava.errors import ServiceError
 from astrollava.hooks import hookimpl
 from astrollava.hooks.fetching import AllSky, Declinations, Fetcher, Unknown, http
+from astrollava_plugins._footprints import LegacyFootprint, SdssFootprint
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -149,7 +150,7 @@ class PanStarrs(Hips2Fits):
     footprint = Declinations(-30.0, 90.0)
     pixel_scale = 0.25 * u.arcsec
     scale_range = (0.0625 * u.arcsec, 1 * u.deg)
-    depth = 23.2  # r, the same paper's table 11
+    depth = 23.3  # g, the same paper's table 11
     licence = "Public; citing the survey is asked for"
     credit = f"Pan-STARRS1 Surveys (IfA, University of Hawaii and others), {_TOOL}"
     url = "https://panstarrs.stsci.edu"
@@ -165,11 +166,10 @@ class LegacySurveys(Hips2Fits):
     default_bands = ("g", "r", "z")
     hips: ClassVar = {band: f"CDS/P/DESI-Legacy-Surveys/DR10/{band}" for band in bands}
     wavelength = "optical"
-    # Away from the plane of the Galaxy and from the pole: no more than that is sure.
-    footprint = Declinations(-90.0, 85.0) & Unknown()
+    footprint = LegacyFootprint()
     pixel_scale = 0.262 * u.arcsec
     scale_range = (0.0655 * u.arcsec, 1 * u.deg)
-    depth = 23.4  # r (Dey et al. 2019, AJ 157, 168)
+    depth = 24.0  # g (Dey et al. 2019, AJ 157, 168)
     licence = "Public; citing the surveys is asked for"
     credit = f"DESI Legacy Imaging Surveys, {_TOOL}"
     url = "https://www.legacysurvey.org/acknowledgment/"
@@ -184,8 +184,7 @@ class SDSS9(Hips2Fits):
     default_bands = ("g", "r", "i")
     hips: ClassVar = {band: f"CDS/P/SDSS9/{band}" for band in bands}
     wavelength = "optical"
-    # A third of the sky, none of it south of -25 deg.
-    footprint = Declinations(-25.0, 90.0) & Unknown()
+    footprint = SdssFootprint()
     pixel_scale = 0.396 * u.arcsec
     scale_range = (0.099 * u.arcsec, 1 * u.deg)
     depth = 22.2  # r, 95 % complete for points (Abazajian et al. 2009, ApJS 182, 543)

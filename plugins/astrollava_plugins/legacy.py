@@ -10,7 +10,7 @@ a page that says "No overlap".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,8 @@ from astropy import units as u
 
 from astrollava.errors import EmptyCutout, OutsideFootprint, ServiceError
 from astrollava.hooks import Fetcher, hookimpl
-from astrollava.hooks.fetching import Cutout, Footprint, http
+from astrollava.hooks.fetching import Cutout, http
+from astrollava_plugins._footprints import LegacyFootprint
 from astrollava_plugins._frames import PLAIN, flat_share, picture_wcs, read_frame, without_zeros
 
 if TYPE_CHECKING:
@@ -34,27 +35,6 @@ astrollava_contract = 1
 _HOST = "www.legacysurvey.org"
 # In the words of the viewer's own exceptions.
 _NO_OVERLAP = ("no overlap", "nooverlap")
-
-
-@dataclass(frozen=True)
-class LegacyFootprint(Footprint):
-    """What the Legacy Surveys cover for certain, for certain do not, and may.
-
-    Certain are both galactic caps down to 20 deg of latitude and -18 deg of declination (Dey et
-    al. 2019, AJ 157, 168, section 2); DR9 and DR10 add much of the southern sky, with holes. North
-    of 85 deg there is nothing.
-    """
-
-    def contains(self, position: SkyCoord) -> bool | None:
-        dec, latitude = float(position.icrs.dec.deg), float(position.galactic.b.deg)
-        if dec > 85.0:
-            return False
-        north = latitude >= 20.0 and -18.0 <= dec <= 83.0
-        south = latitude <= -20.0 and -18.0 <= dec <= 32.0
-        return True if north or south else None
-
-    def __str__(self) -> str:
-        return "the sky away from the Milky Way, south of declination 85 deg"
 
 
 class _Viewer(Fetcher):

@@ -68,10 +68,10 @@ class _Mast(Fetcher):
 
         plan = self.plan(position, size, pixels=pixels, bands=bands)
         carrier = Carrier(self, timeout=timeout, accept=(*http.JSON, *_ZIP))
-        return self._image(carrier, plan, any_bands=bands is None)
+        return self._image(carrier, plan)
 
     @abstractmethod
-    def _image(self, carrier: Carrier, plan: Cutout, *, any_bands: bool) -> SkyImage: ...
+    def _image(self, carrier: Carrier, plan: Cutout) -> SkyImage: ...
 
     def _ask(
         self, carrier: Carrier, query: Any, what: str, asked: Mapping[str, Any], **options: Any
@@ -106,28 +106,6 @@ class _Mast(Fetcher):
             hint="Try another survey: --from auto chooses one",
         )
 
-    def _chosen(
-        self, plan: Cutout, found: Mapping[str, SkyImage], *, any_bands: bool
-    ) -> tuple[Cutout, list[SkyImage]]:
-        """Take the bands that were asked for, or of those that are there."""
-        import dataclasses
-
-        from astrollava_plugins._planes import spread
-
-        there = [band for band in self.bands if band in found]
-        there += sorted(band for band in found if band not in there)
-        bands = list(plan.bands)
-        if any_bands:
-            bands = [band for band in bands if band in found] or spread(there, 3)
-        missing = [band for band in bands if band not in found]
-        if missing or not bands:
-            raise OutsideFootprint(
-                f"{self.survey} has no {', '.join(missing) or 'image'} there",
-                expected=f"what is there: {', '.join(there)}" if there else "",
-                hint="Name other bands, or try another survey",
-            )
-        return dataclasses.replace(plan, bands=tuple(bands)), [found[band] for band in bands]
-
 
 class Tesscut(_Mast):
     """TESS full-frame images: the median of a sector."""
@@ -147,7 +125,7 @@ class Tesscut(_Mast):
     credit = "TESS (NASA), obtained from MAST with TESScut (Brasseur et al. 2019)"
     url = "https://mast.stsci.edu/tesscut/"
 
-    def _image(self, carrier: Carrier, plan: Cutout, *, any_bands: bool) -> SkyImage:
+    def _image(self, carrier: Carrier, plan: Cutout) -> SkyImage:
         from astroquery.mast import TesscutClass
 
         from astrollava_plugins._frames import together
@@ -190,11 +168,11 @@ class Zcut(_Mast):
     credit = "NASA/ESA Hubble Space Telescope, high-level products from MAST with Zcut"
     url = "https://mast.stsci.edu/zcut/"
 
-    def _image(self, carrier: Carrier, plan: Cutout, *, any_bands: bool) -> SkyImage:
+    def _image(self, carrier: Carrier, plan: Cutout) -> SkyImage:
         from astroquery.mast import ZcutClass
 
         files = self._files(carrier, ZcutClass(), _square(plan))
-        return _best(self, plan, files, any_bands=any_bands)
+        return _best(self, plan, files)
 
 
 class Hapcut(_Mast):
@@ -204,7 +182,8 @@ class Hapcut(_Mast):
     service = "hapcut"
     survey = "Hubble Advanced Products"
     bands = _HST
-    default_bands = ("F606W", "F814W", "F160W")
+    # Taken most often; few places have any three.
+    default_bands = ("F814W",)
     wavelength = "optical, infrared, ultraviolet"
     pixel_scale = 0.04 * u.arcsec
     scale_range = (0.01 * u.arcsec, 1 * u.arcsec)
@@ -214,12 +193,12 @@ class Hapcut(_Mast):
     credit = "NASA/ESA Hubble Space Telescope, Hubble Advanced Products from MAST with HAPcut"
     url = "https://mast.stsci.edu/hapcut/"
 
-    def _image(self, carrier: Carrier, plan: Cutout, *, any_bands: bool) -> SkyImage:
+    def _image(self, carrier: Carrier, plan: Cutout) -> SkyImage:
         from astroquery.mast import HapcutClass
 
         files = self._files(carrier, HapcutClass(), _square(plan), use_json=True)
         whole = {name: data for name, data in files.items() if not _ONE_EXPOSURE.search(name)}
-        return _best(self, plan, whole, any_bands=any_bands)
+        return _best(self, plan, whole)
 
 
 def _square(plan: Cutout) -> dict[str, Any]:
@@ -228,7 +207,7 @@ def _square(plan: Cutout) -> dict[str, Any]:
     return {"ra": plan.ra, "dec": plan.dec, "x": side, "y": side, "units": "d"}
 
 
-def _best(fetcher: _Mast, plan: Cutout, files: Mapping[str, bytes], *, any_bands: bool) -> SkyImage:
+def _best(fetcher: _Mast, plan: Cutout, files: Mapping[str, bytes]) -> SkyImage:
     """Choose, for each filter, the image that has most of the square, the finest of those."""
     from astrollava_plugins._frames import share_of, together, without_zeros
     from astrollava_plugins._planes import by_filter
@@ -241,10 +220,19 @@ def _best(fetcher: _Mast, plan: Cutout, files: Mapping[str, bytes], *, any_bands
             rank = (covered, -(image.pixel_scale or math.inf))
             if covered and (band not in found or rank > found[band][0]):
                 found[band] = (rank, image, name)
-    images = {band: image for band, (_, image, _) in found.items()}
-    plan, frames = fetcher._chosen(plan, images, any_bands=any_bands)
-    names = [found[band][2] for band in plan.bands]
-    return together(plan, frames, fetcher.name, source={"files": names})
+    missing = [band for band in plan.bands if band not in found]
+    if missing:
+        raise OutsideFootprint(
+            f"{fetcher.survey} has no {', '.join(missing)} image there",
+            expected=f"bands that are there: {', '.join(sorted(found))}" if found else "",
+            hint="Name other bands, or try another survey",
+        )
+    return together(
+        plan,
+        [found[band][1] for band in plan.bands],
+        fetcher.name,
+        source={"files": [found[band][2] for band in plan.bands]},
+    )
 
 
 @hookimpl

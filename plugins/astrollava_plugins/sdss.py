@@ -14,7 +14,8 @@ from astropy import units as u
 
 from astrollava.errors import OutsideFootprint
 from astrollava.hooks import hookimpl
-from astrollava.hooks.fetching import Declinations, Fetcher, Unknown, http
+from astrollava.hooks.fetching import Fetcher, http
+from astrollava_plugins._footprints import SdssFootprint
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -45,8 +46,7 @@ class SDSSFrames(Fetcher):
     bands = ("u", "g", "r", "i", "z")
     default_bands = ("g", "r", "i")
     wavelength = "optical"
-    # A third of the sky, none of it south of -25 deg.
-    footprint = Declinations(-25.0, 90.0) & Unknown()
+    footprint = SdssFootprint()
     pixel_scale = 0.396127 * u.arcsec
     scale_range = (0.099 * u.arcsec, 10 * u.arcsec)
     max_size = 9 * u.arcmin

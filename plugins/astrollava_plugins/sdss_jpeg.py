@@ -10,14 +10,15 @@ with status 200.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from astropy import units as u
 
 from astrollava.errors import InvalidRequest, OutsideFootprint, ServiceError
 from astrollava.hooks import Fetcher, hookimpl
-from astrollava.hooks.fetching import Cutout, Footprint, http
+from astrollava.hooks.fetching import Cutout, http
+from astrollava_plugins._footprints import SdssFootprint
 from astrollava_plugins._frames import PLAIN, flat_share, picture_wcs, read_frame
 
 if TYPE_CHECKING:
@@ -31,24 +32,6 @@ __all__ = ["SdssFootprint", "SdssPicture", "astrollava_contract", "astrollava_fe
 astrollava_contract = 1
 
 _LEAST = 64
-
-
-@dataclass(frozen=True)
-class SdssFootprint(Footprint):
-    """What SDSS imaging covers for certain, for certain does not, and may.
-
-    Certain is the middle of the northern galactic cap; the edges of the 14,555 square degrees are
-    ragged (Aihara et al. 2011, ApJS 193, 29, figure 1). South of -30 deg there is nothing.
-    """
-
-    def contains(self, position: SkyCoord) -> bool | None:  # noqa: D102
-        ra, dec = float(position.icrs.ra.deg), float(position.icrs.dec.deg)
-        if dec < -30.0:
-            return False
-        return True if 140.0 <= ra <= 225.0 and 3.0 <= dec <= 57.0 else None
-
-    def __str__(self) -> str:
-        return "a third of the sky, most of it in the northern galactic cap"
 
 
 class SdssPicture(Fetcher):

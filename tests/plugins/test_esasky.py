@@ -14,7 +14,13 @@ from astropy.coordinates.name_resolve import sesame_database
 
 import cutout_answers as answers
 import vo_answers
-from astrollava.errors import CutoutTooLarge, FetchRefused, OutsideFootprint, ServiceError
+from astrollava.errors import (
+    CutoutTooLarge,
+    FetchRefused,
+    InvalidRequest,
+    OutsideFootprint,
+    ServiceError,
+)
 from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, serving
 
 pytest.importorskip("astroquery", reason="the extra `fetch` is not installed")
@@ -203,8 +209,8 @@ def test_how_tar_archives_are_extracted_is_left_as_it_was() -> None:
     assert hasattr(tarfile, "fully_trusted_filter")  # else the test says nothing
 
 
-def test_other_filters_stand_in_for_the_default_but_not_for_a_name(hubble, service) -> None:
-    """Few places have F814W; whoever names a filter wants that one."""
+def test_filters_that_are_there_are_named_where_one_is_missing(hubble, service) -> None:
+    """Few places have F814W; another one in its stead would be another picture."""
 
     def only_blue(request: Request) -> Answer:
         if "hst" in request.query.get("QUERY", ""):
@@ -213,9 +219,16 @@ def test_other_filters_stand_in_for_the_default_but_not_for_a_name(hubble, servi
         return as_the_service(request)
 
     service.answer = only_blue
-    assert hubble.fetch(answers.GALAXY, 20 * u.arcsec).bands == ("F435W",)
+    assert hubble.fetch(answers.GALAXY, 20 * u.arcsec, bands=("F435W",)).bands == ("F435W",)
     with pytest.raises(OutsideFootprint, match="F435W"):
-        hubble.fetch(answers.GALAXY, 20 * u.arcsec, bands=("F814W",))
+        hubble.fetch(answers.GALAXY, 20 * u.arcsec)
+
+
+def test_each_band_is_a_product_so_one_is_given(hubble, service) -> None:
+    """Three bands would be three downloads of hundreds of megabytes."""
+    with pytest.raises(InvalidRequest, match="one"):
+        hubble.fetch(answers.GALAXY, 20 * u.arcsec, bands=("F435W", "F814W"))
+    assert service.requests == []
 
 
 def test_a_mission_that_is_gone_is_told(hubble, service) -> None:
