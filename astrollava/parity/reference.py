@@ -65,12 +65,12 @@ class ReferenceAnswer:
 
 
 class TorchReference:
-    """A ``LlavaForConditionalGeneration`` in float32, and its tokenizer.
+    """A ``LlavaForConditionalGeneration`` and its tokenizer.
 
     Parameters
     ----------
     model : transformers.LlavaForConditionalGeneration
-        On any device.
+        On any device, in any kind of numbers.
     words : Words
         Its tokenizer.
     stop : collection of int
@@ -107,14 +107,65 @@ class TorchReference:
         side = self._model.config.vision_config.image_size
         return side, side
 
+    def to(self, device: str, dtype: torch.dtype) -> None:
+        """Bring the model to a device, and to a kind of numbers."""
+        self._model.to(device=device, dtype=dtype)
+        self._mean, self._std = self._mean.to(self._model.device), self._std.to(self._model.device)
+
+    @torch.inference_mode()
+    def look(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
+        """Return a picture as the language model reads it, float32 of shape (patches, width)."""
+        pixels = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)
+        pixels = (pixels.to(self._mean.device).float() / 255.0 - self._mean) / self._std
+        values: torch.Tensor = self._features(pixels[None].to(self._model.dtype)).float()
+        return values
+
+    @torch.inference_mode()
+    def say(self, values: torch.Tensor, before: str, after: str, max_tokens: int) -> str:
+        """Answer greedily about a picture that was looked at."""
+        return self._words.decode(self._greedy(self._prompt(values, before, after), max_tokens)[1])
+
+    @torch.inference_mode()
+    def weigh(
+        self, values: torch.Tensor, before: str, after: str, answers: Sequence[str]
+    ) -> list[float]:
+        """Return the log-probability (nats) of exactly each answer's tokens.
+
+        Parameters
+        ----------
+        values : Tensor
+            Of `look`.
+        before, after : str
+            The prompt on either side of the picture.
+        answers : sequence of str
+            Texts as they follow the prompt, none empty; a leading space counts.
+        """
+        ids = [
+            self._continued(before, after, answer) or self._words.around_image("", answer)[1]
+            for answer in answers
+        ]
+        longest = max(map(len, ids))
+        # The prompt is read once; what is put behind a shorter answer is seen by nothing before it.
+        out = self._model(inputs_embeds=self._prompt(values, before, after)[None], use_cache=True)
+        padded = torch.tensor(
+            [[*row, *row[-1:] * (longest - len(row))] for row in ids], device=self._mean.device
+        )
+        logits = out.logits[:, -1:].expand(len(ids), -1, -1)
+        if longest > 1:
+            out.past_key_values.batch_repeat_interleave(len(ids))
+            rest = self._model(
+                inputs_embeds=self._embed(padded[:, :-1]), past_key_values=out.past_key_values
+            )
+            logits = torch.cat([logits, rest.logits], dim=1)
+        chosen = logits.float().log_softmax(-1).gather(2, padded[:, :, None])[:, :, 0]
+        return [float(row[: len(tokens)].sum()) for row, tokens in zip(chosen, ids, strict=True)]
+
     @torch.inference_mode()
     def answer(
         self, rgb: NDArray[np.uint8], before: str, after: str, max_tokens: int
     ) -> ReferenceAnswer:
         """Look at a picture, answer greedily, and measure that answer token by token."""
-        pixels = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)
-        pixels = (pixels.to(self._mean.device).float() / 255.0 - self._mean) / self._std
-        values = self._features(pixels[None]).float()
+        values = self.look(rgb)
         prompt = self._prompt(values, before, after)
         first, tokens, gaps = self._greedy(prompt, max_tokens)
         text = self._words.decode(tokens)
@@ -146,7 +197,8 @@ class TorchReference:
 
     def _prompt(self, values: Any, before: str, after: str) -> Any:
         ids = self._words.around_image(before, after)
-        return torch.cat([self._embed(ids[0]), values.to(self._mean.device), self._embed(ids[1])])
+        seen = values.to(self._mean.device, self._model.dtype)
+        return torch.cat([self._embed(ids[0]), seen, self._embed(ids[1])])
 
     def _continued(self, before: str, after: str, text: str) -> list[int]:
         # Split anew: a greedy path need not be how the text is normally split.
@@ -154,9 +206,9 @@ class TorchReference:
         together = self._words.around_image(before, after + text)[1]
         return together[len(prompt) :] if together[: len(prompt)] == prompt else []
 
-    def _embed(self, ids: Sequence[int]) -> Any:
-        tokens = torch.tensor(list(ids), dtype=torch.long, device=self._mean.device)
-        return self._model.get_input_embeddings()(tokens).float()
+    def _embed(self, ids: Any) -> Any:
+        tokens = torch.as_tensor(ids, dtype=torch.long, device=self._mean.device)
+        return self._model.get_input_embeddings()(tokens)
 
     def _greedy(
         self, prompt: Any, max_tokens: int

@@ -25,6 +25,7 @@ __all__ = ["main"]
 _COMMANDS = (
     "astrollava_training.commands.run",
     "astrollava_training.commands.export",
+    "astrollava_training.commands.evaluate",
 )
 
 
@@ -36,7 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     for name in _COMMANDS:
         import_module(name).add_parser(commands)
     _add_publish(commands)
-    _add_evaluate(commands)
     return parser
 
 
@@ -76,21 +76,6 @@ def _add_publish(commands: Any) -> None:
     publish.set_defaults(work=_publish)
 
 
-def _add_evaluate(commands: Any) -> None:
-    evaluate = commands.add_parser("evaluate", help="score a model on galaxies with votes")
-    evaluate.add_argument(
-        "model", nargs="?", default="embedded", help="embedded, or the path of a pair"
-    )
-    evaluate.add_argument("--split", default="test", choices=("train", "val", "test"))
-    evaluate.add_argument("--limit", type=int, default=None, help="score the first pictures only")
-    evaluate.add_argument("--similarity", action="store_true", help="add the paper's MiniLM cosine")
-    evaluate.add_argument(
-        "-o", "--out", type=Path, default=None, help="write the report into this folder"
-    )
-    _add_votes(evaluate)
-    evaluate.set_defaults(work=_evaluate)
-
-
 def _add_votes(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data", type=Path, default=VOTES, help=f"votes.csv, pictures beside it; {VOTES}"
@@ -113,21 +98,3 @@ def _publish(given: argparse.Namespace) -> None:
     out = given.out or Path("astrollava/models", recipe.name)
     figures = publish(model, tokenizer, recipe, given.data, out)
     print(f"{out}: {figures['bytes'] / 1e6:.1f} MB; see {out / 'card.md'}")
-
-
-def _evaluate(given: argparse.Namespace) -> None:
-    from astrollava import Describer
-    from astrollava_training import evaluate
-
-    _check_votes(given.data)
-    with Describer(given.model) as describer:
-        report = evaluate.embedded(
-            describer,
-            given.data,
-            split=given.split,
-            limit=given.limit,
-            similarity=given.similarity,
-        )
-    print(report.markdown())
-    if given.out is not None:
-        report.write(given.out)

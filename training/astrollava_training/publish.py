@@ -70,8 +70,9 @@ def publish(
         If llama.cpp does not repeat what torch computes.
     """
     from astrollava import Describer, images
+    from astrollava_training.evaluate.llama_model import LlamaModel
 
-    asked = recipe.export
+    asked, data = recipe.export, evaluate.open_data(Path(votes))
     about = About(
         licence=asked.licence,
         description="Describes galaxies; from scratch on simulations and Galaxy Zoo 2 votes",
@@ -109,8 +110,8 @@ def publish(
         raw = replace(about, label_temperature=1.0, label_threshold=0.0)
         text, mmproj = stored(about=raw)
         quantized = parity(model, tokenizer, (text, mmproj), pictures)
-        with Describer(text, mmproj=mmproj) as describer:
-            calibration = evaluate.calibrate(describer, votes)
+        with LlamaModel(Describer(text, mmproj=mmproj)) as made:
+            calibration = evaluate.calibrate(made, data)
         # Fitted on what the stored pair answers, so it comes after the weights; they stay the same.
         stored(
             about=replace(
@@ -119,8 +120,9 @@ def publish(
                 label_threshold=calibration.threshold,
             )
         )
-        with Describer(text, mmproj=mmproj) as describer:
-            evaluation = evaluate.embedded(describer, votes, resamples=resamples)
+        with LlamaModel(Describer(text, mmproj=mmproj)) as made:
+            plan = evaluate.Plan(paper=False, resamples=resamples)
+            evaluation = evaluate.evaluate(made, data, plan)
         figures = {
             "parity_f16": at_f16.to_dict(),
             "parity": quantized.to_dict(),
@@ -130,8 +132,8 @@ def publish(
             "real": Counter(str(facts.label) for _, _, facts in read_votes(votes, split="train")),
             "evaluation": evaluation.to_dict(),
         }
-        made = text.parent
-        (made / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        write_card(made / "card.md", recipe, figures, evaluation.markdown())
-        shutil.copytree(made, Path(out), dirs_exist_ok=True)
+        folder = text.parent
+        (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_card(folder / "card.md", recipe, figures, evaluation.markdown())
+        shutil.copytree(folder, Path(out), dirs_exist_ok=True)
     return figures

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from astrollava.vocabularies import GALAXY10
+from astrollava.prompts import DESCRIBE, DESCRIBE_GALAXY10
+from astrollava_training.evaluate.items import AS_IT_IS, Item, View
+from astrollava_training.evaluate.journal import Journal
+from astrollava_training.evaluate.models import Choice, Model, Query, Reply
 
-__all__ = ["QUESTIONS", "Answers", "Model", "ask_all", "blank", "probabilities"]
+__all__ = ["BLANK", "PAPER", "QUESTIONS", "Answers", "Asked", "ask_all"]
 
 #: One plain wording per topic; the topics are those of `statements`.
 QUESTIONS: Mapping[str, str] = {
@@ -29,18 +32,43 @@ QUESTIONS: Mapping[str, str] = {
     "ring": "Is there a ring?",
 }
 
+#: Name of the answers to the prompt of the paper.
+PAPER = DESCRIBE_GALAXY10.id
 
-class Model(Protocol):
-    """What is evaluated: `astrollava.Describer`, or anything that answers like it."""
+#: Name of the blank picture among the items.
+BLANK = "(blank)"
 
-    def classify(self, source: Any, vocabulary: Any = ..., /) -> Any:
-        """Return a result with ``probabilities``."""
 
-    def ask(self, source: Any, question: str, /) -> Any:
-        """Return a result with ``text``."""
+@dataclass(frozen=True)
+class Asked:
+    """What is asked about each picture.
 
-    def describe(self, source: Any, /) -> Any:
-        """Return a result with ``text``."""
+    Attributes
+    ----------
+    words : mapping
+        Name -> the user's turn that is answered in words: prompts of `astrollava.prompts` by their
+        ids, questions by their topics.
+    choice : Choice, optional
+        The question whose answers are weighed.
+    max_tokens : int
+        Of each text.
+    """
+
+    words: Mapping[str, str]
+    choice: Choice | None
+    max_tokens: int
+
+    @classmethod
+    def of(
+        cls, choice: Choice | None, *, paper: bool, questions: bool, max_tokens: int = 200
+    ) -> Asked:
+        """Ask for a description, and as wanted for the paper's and for answers to `QUESTIONS`."""
+        words = {DESCRIBE.id: DESCRIBE.text}
+        if paper:
+            words[PAPER] = DESCRIBE_GALAXY10.text
+        if questions:
+            words |= QUESTIONS
+        return cls(words, choice, max_tokens)
 
 
 @dataclass(frozen=True)
@@ -49,69 +77,71 @@ class Answers:
 
     Attributes
     ----------
-    probabilities : ndarray of float64, shape (pictures, 10)
-        Over Galaxy10, in its order.
-    answers : mapping
-        Topic -> answer for each picture.
-    descriptions : tuple of str
-        One for each picture.
+    items : tuple of Item
+        The pictures that could be read.
+    texts : mapping
+        Name of what was asked -> an answer for each of them.
+    scores : ndarray of float64, shape (pictures, answers)
+        Log-probabilities of the answers of the `Choice`, in its order.
+    unread : mapping
+        Id of a picture that could not be read -> why.
     """
 
-    probabilities: NDArray[np.float64]
-    answers: Mapping[str, tuple[str, ...]]
-    descriptions: tuple[str, ...]
-
-    def repeated(self, count: int) -> Answers:
-        """Return the answers to the first picture, given `count` times."""
-        return self.at(np.zeros(count, np.intp))
-
-    def at(self, order: NDArray[np.intp]) -> Answers:
-        """Return the answers in another order."""
-        return Answers(
-            self.probabilities[order],
-            {topic: tuple(said[i] for i in order) for topic, said in self.answers.items()},
-            tuple(self.descriptions[i] for i in order),
-        )
-
-
-def probabilities(model: Model, sources: Sequence[Any]) -> NDArray[np.float64]:
-    """Return Galaxy10 probabilities, shape (pictures, 10)."""
-    rows = []
-    for source in tqdm(sources, desc="classify", disable=None):
-        found = model.classify(source, GALAXY10.name).probabilities
-        rows.append([found[label] for label in GALAXY10.labels])
-    return np.array(rows, np.float64).reshape(len(sources), len(GALAXY10.labels))
+    items: tuple[Item, ...]
+    texts: Mapping[str, tuple[str, ...]]
+    scores: NDArray[np.float64]
+    unread: Mapping[str, str]
 
 
 def ask_all(
-    model: Model, sources: Sequence[Any], questions: Mapping[str, str] = QUESTIONS
+    model: Model,
+    items: Sequence[Item],
+    asked: Asked,
+    journal: Journal,
+    *,
+    view: View | None = None,
+    step: str = AS_IT_IS,
 ) -> Answers:
-    """Classify, describe and ask every question about every picture.
+    """Ask everything about every picture that the journal does not know yet.
 
     Parameters
     ----------
     model : Model
-        Usually an `astrollava.Describer`.
-    sources : sequence
-        Anything `astrollava.images.read` takes.
-    questions : mapping
-        Topic -> wording.
-
-    Returns
-    -------
-    Answers
+    items : sequence of Item
+    asked : Asked
+    journal : Journal
+        Has every answer as soon as it is given.
+    view : View, optional
+        How the pictures are shown, where it is not as they come.
+    step : str
+        Under what name the journal keeps the answers; the view's, where there is one.
     """
-    labelled = probabilities(model, sources)
-    descriptions: list[str] = []
-    answers: dict[str, list[str]] = {topic: [] for topic in questions}
-    for source in tqdm(sources, desc="describe and ask", disable=None):
-        descriptions.append(model.describe(source).text)
-        for topic, question in questions.items():
-            answers[topic].append(model.ask(source, question).text)
-    said = {topic: tuple(texts) for topic, texts in answers.items()}
-    return Answers(labelled, said, tuple(descriptions))
+    step = view.name if view is not None else step
+    missing = [item for item in items if journal.get(step, item.id) is None]
+
+    def queries() -> Iterator[Query]:
+        for item in missing:
+            yield Query(
+                item.load if view is None else partial(view.shown, item),
+                tuple(asked.words.values()),
+                () if asked.choice is None else (asked.choice,),
+                asked.max_tokens,
+                {} if view is None else view.options,
+            )
+
+    replies = tqdm(model.answer(queries()), step, len(missing), unit="image", disable=None)
+    for item, reply in zip(missing, replies, strict=True):
+        journal.add(step, item.id, reply)
+    return _gathered(items, asked, journal, step)
 
 
-def blank(side: int = 224) -> NDArray[np.uint8]:
-    """Return a black picture, shape (side, side, 3)."""
-    return np.zeros((side, side, 3), np.uint8)
+def _gathered(items: Sequence[Item], asked: Asked, journal: Journal, step: str) -> Answers:
+    replies = [(item, journal.get(step, item.id) or Reply()) for item in items]
+    sound = [(item, reply) for item, reply in replies if not reply.error]
+    width = 0 if asked.choice is None else len(asked.choice.answers)
+    return Answers(
+        tuple(item for item, _ in sound),
+        {name: tuple(r.texts[i] for _, r in sound) for i, name in enumerate(asked.words)},
+        np.array([r.scores[0] if r.scores else () for _, r in sound]).reshape(len(sound), width),
+        {item.id: reply.error for item, reply in replies if reply.error},
+    )

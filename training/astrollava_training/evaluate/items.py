@@ -43,6 +43,11 @@ class View:
     options: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[Any], Any] | None = None
 
+    def shown(self, item: Item) -> Any:
+        """Return what is read for this view of an item."""
+        source = item.load()
+        return source if self.change is None else self.change(source)
+
 
 @dataclass(frozen=True, eq=False)
 class Item:
@@ -76,7 +81,7 @@ class Item:
 
     @property
     def source(self) -> Any:
-        """What `astrollava.images.read` takes, read now."""
+        """What `astrollava.images.read` takes, fetched now."""
         return self.load()
 
 

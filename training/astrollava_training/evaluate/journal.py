@@ -1,0 +1,98 @@
+"""Every answer on disk as soon as it is given: an evaluation that was killed goes on from there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from astrollava.errors import InvalidRequest
+from astrollava_training.evaluate.models import Reply
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Answers of one model to one set of questions, one JSON object a line.
+
+    Parameters
+    ----------
+    path : pathlib.Path, optional
+        The file; without one nothing is kept.
+    header : mapping
+        What the answers depend on: model, data, questions. Plain values.
+
+    Raises
+    ------
+    InvalidRequest
+        The file holds the answers of another evaluation.
+    """
+
+    def __init__(self, path: Path | None, header: Mapping[str, Any]) -> None:
+        self._known: dict[tuple[str, str], Reply] = {}
+        self._file = None
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wanted = json.loads(json.dumps(header))
+        whole = self._read(path, wanted) if path.exists() else 0
+        self._file = path.open("r+" if path.exists() else "w", encoding="utf-8", newline="\n")
+        # What a killed process left of a line would spoil the next one.
+        self._file.seek(whole)
+        self._file.truncate()
+        if not whole:
+            self._write({"header": wanted})
+
+    def _read(self, path: Path, wanted: Any) -> int:
+        """Read whole lines and return how many bytes they are."""
+        lines = path.read_bytes().splitlines(keepends=True)
+        whole = 0
+        for number, line in enumerate(lines):
+            if not line.endswith(b"\n"):
+                break
+            entry = json.loads(line)
+            if number == 0:
+                self._check(path, entry["header"], wanted)
+            else:
+                view, name = entry.pop("view"), entry.pop("id")
+                scores = tuple(tuple(row) for row in entry["scores"])
+                reply = Reply(tuple(entry["texts"]), scores, entry["error"])
+                self._known[view, name] = reply
+            whole += len(line)
+        return whole
+
+    @staticmethod
+    def _check(path: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        if there != wanted:
+            other = sorted(k for k in {*there, *wanted} if there.get(k) != wanted.get(k))
+            raise InvalidRequest(
+                f"{path} holds the answers of another evaluation ({', '.join(other)} differ)",
+                expected="the same model, data and questions",
+                hint="Write this report into another folder, or remove that file",
+            )
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, view: str, name: str) -> Reply | None:
+        """Return what was answered about a picture, None where it was not asked."""
+        return self._known.get((view, name))
+
+    def add(self, view: str, name: str, reply: Reply) -> None:
+        """Keep what was answered about a picture."""
+        self._known[view, name] = reply
+        if self._file is not None:
+            self._write({"view": view, "id": name, **asdict(reply)})
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        assert self._file is not None
+        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        # To the system at once: a killed process loses nothing that it has handed over.
+        self._file.flush()

@@ -1,0 +1,182 @@
+"""Tables of a report as Markdown, for papers and model cards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from astrollava_training.evaluate.baselines import BLIND
+from astrollava_training.evaluate.metrics import Interval
+
+if TYPE_CHECKING:
+    from astrollava_training.evaluate.report import Evaluation
+
+__all__ = ["NAMES", "cell", "feature_rows", "markdown", "question_rows", "shown", "table"]
+
+NAMES: Mapping[str, str] = {
+    "top_2": "top-2",
+    "ece": "ECE",
+    "brier": "Brier",
+    "nll": "NLL",
+    "aurc": "AURC",
+    "macro_f1": "macro-F1",
+    "f1": "F1",
+    "balanced_accuracy": "balanced accuracy",
+    "nearest_class": "nearest class",
+    "same_label": "same label",
+    "same_text": "same text",
+}
+"""How scores are written in tables."""
+
+_ABOUT_ROWS = """Every score stands beside answers that need no picture; brackets are 95 % intervals
+of the bootstrap over {what}, ± standard errors. `constant` is the best single answer, chosen on
+these very pictures; `prior` the training split's commonest; `shuffled` the model's answers to other
+pictures; `blank` its answer to a black picture; `random` a random one; `oracle` the truth itself.
+`margin` is the model's lead over the best blind row (`over`), on the same resamples; `needed` is
+how many pictures show a lead of that size with a power of 80 % at 5 %, `detectable` the smallest
+lead that these pictures show."""
+
+_ABOUT_QUESTIONS = """A constant is right about most pictures where a thing is rare. That there is a
+bulge is no answer to how prominent it is."""
+
+_ABOUT_COSINE = """The paper's metric (arXiv:2504.08583), as released: MiniLM cosine of the
+description to the text of the true class. A constant sentence wins it blind: nothing is chosen by
+it."""
+
+
+def markdown(report: Evaluation) -> str:
+    """Return the whole report."""
+    about, sees = report.about, report.sees
+    what = "objects" if about["labelled"] else "pictures"
+    parts = [
+        f"# {about['model']} on {about['split']} of {about['data']}",
+        f"{about['pictures']} pictures, {about['labelled']} with a class"
+        + (f"; {len(about['unread'])} could not be read" if about["unread"] else "")
+        + f". Seed {about['seed']}, {about['resamples']} resamples.",
+        _ABOUT_ROWS.format(what=what),
+    ]
+    if report.labels:
+        parts += [
+            "## Labels",
+            table(shown(report.labels)),
+            f"Beats every blind answer in accuracy: {'yes' if report.beats_blind else 'no'}.",
+            table(report.per_class),
+            "## Calibration",
+            _about_calibration(report),
+            table(report.calibration["rows"]),
+        ]
+    if report.similarity:
+        constant = report.similarity["constant"]["text"]
+        parts += [
+            "## MiniLM cosine to the true class's text",
+            _ABOUT_COSINE,
+            table(shown(report.similarity)),
+            f"The constant: “{constant}”",
+        ]
+    if report.questions:
+        parts += [
+            "## Questions: agreement with what is decided",
+            table(question_rows(report.questions)),
+            _ABOUT_QUESTIONS,
+        ]
+    if report.statements:
+        parts += ["## Statements in free descriptions", table(shown(report.statements))]
+    if report.features:
+        parts += [
+            "## Features named in free descriptions",
+            *(
+                f"**{name}**: there in {found['there']} of {found['n']}.\n\n"
+                + table(shown(found["rows"]))
+                for name, found in report.features.items()
+            ),
+        ]
+    if report.views:
+        parts += ["## The same objects shown otherwise", table(report.views)]
+    parts += [
+        "## Does it see?",
+        f"Descriptions unlike the blank picture's: {cell(sees['descriptions'])}.",
+        f"Labels unlike the blank picture's: {cell(sees['labels'])}.",
+        f"Different descriptions: {sees['distinct']}.",
+        "## Samples",
+        "\n".join(_samples(report)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _about_calibration(report: Evaluation) -> str:
+    on = report.calibration["fitted_on"]
+    if not on:
+        return "No temperature was fitted: there is no validation split to fit it on."
+    return f"The temperature was fitted on {on} pictures of the validation split, none scored here."
+
+
+def _samples(report: Evaluation) -> Iterable[str]:
+    classes = report.about["classes"]
+    by_id = {picture["id"]: picture for picture in report.pictures}
+    for name in report.samples:
+        picture = by_id[name]
+        known = "undecided" if picture["label"] is None else classes[picture["label"]]
+        yield f"- `{name}` ({known}): {picture['texts']['describe']}"
+
+
+def question_rows(questions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return one row for each question: agreement of the model and of every blind answer."""
+    found = {}
+    for topic, entry in questions.items():
+        rows = entry["rows"]
+        margin = rows["margin"]
+        found[topic] = {
+            "n": entry["n"],
+            "model": rows["model"]["agreement"],
+            **{name: rows[name]["agreement"].value for name in BLIND},
+            "oracle": rows["oracle"]["agreement"].value,
+            "margin": margin.get("agreement"),
+            "needed": margin.get("needed"),
+            "balanced": rows["model"].get("balanced"),
+            "unanswered": rows["model"]["unanswered"],
+        }
+    return found
+
+
+def feature_rows(features: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return one row for each feature: the model's scores and the best blind F1."""
+    found = {}
+    for name, entry in features.items():
+        rows, margin = entry["rows"], entry["rows"]["margin"]
+        over = margin.get("over")
+        found[name] = {
+            "n": entry["n"],
+            "there": entry["there"],
+            **rows["model"],
+            "best blind": over,
+            "its F1": rows[over]["f1"] if over else None,
+            "margin": margin.get("f1"),
+        }
+    return found
+
+
+def shown(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the rows of a table without words that are told elsewhere."""
+    return {n: {k: v for k, v in row.items() if k != "text"} for n, row in rows.items()}
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return rows as a Markdown table."""
+    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+    names = [NAMES.get(column, column) for column in columns]
+    lines = [f"| | {' | '.join(names)} |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in rows.items():
+        lines.append(f"| {name} | {' | '.join(cell(row.get(key)) for key in columns)} |")
+    return "\n".join(lines)
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table has it; a dash for what is not known."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, Interval):
+        if math.isnan(value.value):
+            return "–"
+        return f"{value} ± {value.error:.3f}" if value.error > 0 else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

