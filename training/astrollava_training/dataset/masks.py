@@ -85,9 +85,9 @@ class Writer:
                 "the tokenizer does not say where in a text its tokens stand",
                 expected="a fast tokenizer, with a tokenizer.json",
             )
-        self._image = int(tokenizer.convert_tokens_to_ids(IMAGE))
         if IMAGE not in tokenizer.get_vocab():
             raise InvalidRequest(f"the tokenizer has no token {IMAGE}", expected="one")
+        self._image = int(tokenizer.convert_tokens_to_ids(IMAGE))
         self._template = template
         self._tokenizer = tokenizer
         self._picture = np.array(image, np.int32)
