@@ -26,8 +26,8 @@ FAULTS: Final[Mapping[Fault, str]] = {
     "server error": "answers 500 with a line of text",
     "unavailable": "answers 503, always",
     "unavailable once": "answers 503, and the next time as it should",
-    "hang": "takes the request and says nothing",
-    "drip": "sends a byte now and then",
+    "hang": "takes the request and says nothing, for ten seconds",
+    "drip": "sends a byte now and then, for ten seconds",
     "html": "answers 200 with a page that says what went wrong",
     "empty": "answers 200 with nothing",
     "truncated": "answers with half of what it should, as if that were all",
@@ -42,6 +42,8 @@ _PAGE: Final = (
 )
 #: Seconds between the bytes of a drip.
 _DRIP: Final = 0.2
+#: Seconds after which it hangs up on who has not: a fetcher without a deadline must fail, not wait.
+_PATIENCE: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class Service:
             _send(handler, Answer(status=302, headers={"Location": self.elsewhere}))
             return
         if fault == "hang":
-            self._closing.wait()
+            self._closing.wait(_PATIENCE)
             handler.close_connection = True
             return
         if fault == "bomb":
@@ -202,7 +204,7 @@ class Service:
         length = 10 * 1024**3 if fault == "huge" else len(body)
         _begin(handler, Answer(b"", right_answer.content_type), length)
         if fault == "drip":
-            for position in range(len(body)):
+            for position in range(min(len(body), round(_PATIENCE / _DRIP))):
                 handler.wfile.write(body[position : position + 1])
                 if self._closing.wait(_DRIP):
                     return
