@@ -29,7 +29,7 @@ from astrollava.parity.pixel_shuffle import model_class
 from astrollava.parity.reference import TorchReference
 from astrollava.parity.words import CheckpointWords
 
-__all__ = ["load_model", "load_reference"]
+__all__ = ["load_model", "load_reference", "quiet"]
 
 _ADAPTER: Final = "adapter_config.json"
 _LORA: Final = re.compile(r"(.+)\.lora_([AB])(?:\.default)?\.weight")
@@ -56,7 +56,7 @@ def load_reference(checkpoint: Checkpoint) -> TorchReference:
         Weights are missing.
     """
     model = load_model(checkpoint)
-    with _quiet():
+    with quiet():
         words = CheckpointWords(checkpoint)
     return TorchReference(
         model,
@@ -87,7 +87,7 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> An
     InvalidCheckpoint
         Weights are missing.
     """
-    with _quiet():
+    with quiet():
         if checkpoint.layout == "hf-llava" and not (checkpoint.folder / _ADAPTER).is_file():
             model = _as_saved(checkpoint, dtype)
         else:
@@ -215,7 +215,7 @@ def _refuse(folder: Path, names: Any, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from drawing bars and giving advice."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

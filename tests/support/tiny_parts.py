@@ -146,3 +146,32 @@ def write_data(root: Path, count: int = 48) -> Path:
     (root / "captions.json").write_text(json.dumps(captions))
     (root / "conversations.json").write_text(json.dumps(conversations))
     return root
+
+
+def both_encoders(folder: Path, kind: str) -> Path:
+    """Write a CLIP or SigLIP with a text encoder and a tokenizer of its own."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
+
+    tokens = tokenizer(folder)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token": "</s>"}))
+    text = {
+        "vocab_size": tokens, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "max_position_embeddings": 16, "bos_token_id": 0,
+        "eos_token_id": 1, "pad_token_id": 1,
+    }  # fmt: skip
+    torch.manual_seed(6)
+    if kind == "clip":
+        net: Any = CLIPModel(
+            CLIPConfig(vision_config=_vision(), text_config=text, projection_dim=16)
+        )
+    else:
+        # Its picture and its text are compared as they are: both of one width.
+        text |= {"hidden_size": WIDTH, "projection_size": WIDTH}
+        net = SiglipModel(SiglipConfig(vision_config=_vision(), text_config=text))
+        # As Zhai et al. (2023, arXiv:2303.15343) begin, but for batches of sixteen.
+        net.logit_scale.data.fill_(2.3)
+        net.logit_bias.data.fill_(-3.0)
+    net.save_pretrained(folder)
+    return folder

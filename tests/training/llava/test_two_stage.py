@@ -244,6 +244,7 @@ def test_adapters_train_beside_a_frozen_model_and_are_merged(
     run(dataclasses.replace(recipe, stage2=stage), data, tmp_path / "run", device="cpu", workers=0)
     assert {part_of(name) for name in weights(tmp_path / "run", 2)} == {"projector", "adapter"}
     assert proof(tmp_path / "run", 2)["frozen"].keys() == {"tower", "language"}
+    # Beside weights at random, adapters learn what is said, but hardly of which picture.
     assert_says_the_same(tmp_path / "run", data, tmp_path, learned=False)
 
 
@@ -251,7 +252,7 @@ def test_the_ablation_begins_with_stage_2(recipe: LlavaRecipe, data: Path, tmp_p
     run(dataclasses.replace(recipe, stage1=None), data, tmp_path / "run", device="cpu", workers=0)
     assert not (tmp_path / "run" / "stage1").exists()
     assert proof(tmp_path / "run", 2)["trained"].keys() == {"projector", "language"}
-    assert_says_the_same(tmp_path / "run", data, tmp_path, learned=False)
+    assert_says_the_same(tmp_path / "run", data, tmp_path)
 
 
 @pytest.mark.parametrize("tower", ["siglip", "open_clip"])
@@ -271,7 +272,7 @@ def test_another_tower_takes_the_place_of_a_checkpoint_s_own(
         named = f"open_clip:{model}:{tmp_path / 'weights.pt'}"
     swapped = dataclasses.replace(recipe, model=Model(start=str(start), tower=named))
     run(swapped, data, tmp_path / "run", device="cpu", workers=0)
-    assert_says_the_same(tmp_path / "run", data, tmp_path, learned=False)
+    assert_says_the_same(tmp_path / "run", data, tmp_path)
 
 
 def test_joined_patches_are_trained_as_llama_cpp_frames_them(
@@ -280,7 +281,7 @@ def test_joined_patches_are_trained_as_llama_cpp_frames_them(
     joined = dataclasses.replace(recipe.model, projector="pixel-shuffle")
     changed = dataclasses.replace(recipe, model=joined)
     run(changed, data, tmp_path / "run", device="cpu", workers=0)
-    assert_says_the_same(tmp_path / "run", data, tmp_path, learned=False)
+    assert_says_the_same(tmp_path / "run", data, tmp_path)
 
 
 def test_a_qwen_with_tied_weights_goes_the_whole_way(
@@ -289,7 +290,7 @@ def test_a_qwen_with_tied_weights_goes_the_whole_way(
     """The small recipe's family: one matrix in two places must be written once and read twice."""
     model = Model(tower=str(parts / "siglip"), language=str(parts / "qwen2"))
     run(dataclasses.replace(recipe, model=model), data, tmp_path / "run", device="cpu", workers=0)
-    assert_says_the_same(tmp_path / "run", data, tmp_path, learned=False)
+    assert_says_the_same(tmp_path / "run", data, tmp_path)
 
 
 def test_bf16_with_eight_bit_states_goes_the_whole_way(

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
 from astrollava.errors import InvalidCheckpoint, UnsupportedModel
+from astrollava.parity.loading import quiet
 from astrollava_training.llava import openclip
 from astrollava_training.llava.sources import find_folder, read_config
 from astrollava_training.llava.towers import from_open_clip, load_tower
@@ -95,9 +96,10 @@ class _Transformers(Encoders):
                 f"{name!r} is of the type {kind!r}",
                 expected="a CLIP or SigLIP with its text encoder",
             )
-        self.model, found = AutoModel.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
+        with quiet():
+            self.model, found = AutoModel.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
         if found["missing_keys"]:
             raise InvalidCheckpoint(
                 f"{what} in {folder} lacks weights, such as {sorted(found['missing_keys'])[0]}",

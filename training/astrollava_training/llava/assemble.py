@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlavaConfig
 
 from astrollava.errors import InvalidCheckpoint, UnsupportedModel
 from astrollava.models.checkpoint import open_checkpoint
-from astrollava.parity.loading import load_model
+from astrollava.parity.loading import load_model, quiet
 from astrollava.parity.pixel_shuffle import FRAME, model_class
 from astrollava_training.dataset.rows import IMAGE
 from astrollava_training.dataset.templates import V1
@@ -177,9 +177,10 @@ def _language(folder: Any, dtype: torch.dtype) -> tuple[_Language, Any]:
             f"{what} in {folder} is of the type {kind!r}",
             expected=f"one of {', '.join(_LANGUAGES)}",
         )
-    net, found = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, local_files_only=True, output_loading_info=True
-    )
+    with quiet():
+        net, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
     if found["missing_keys"]:
         raise InvalidCheckpoint(
             f"{what} in {folder} lacks {len(found['missing_keys'])} weights, such as "
@@ -190,7 +191,8 @@ def _language(folder: Any, dtype: torch.dtype) -> tuple[_Language, Any]:
 
 
 def _tokenizer(folder: Any) -> Any:
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if not getattr(tokenizer, "is_fast", False) or tokenizer.eos_token is None:
         raise UnsupportedModel(
             f"the tokenizer in {folder} has no fast form, or no token that ends a text",

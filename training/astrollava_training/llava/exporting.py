@@ -15,6 +15,7 @@ from astrollava.engine.quantize import check_type
 from astrollava.errors import ModelError
 from astrollava.models import ModelFiles
 from astrollava.parity import ParityReport, parity
+from astrollava.parity.loading import quiet
 from astrollava_training.llava.assemble import Assembled, assemble
 from astrollava_training.llava.lora import merge_adapters
 from astrollava_training.llava.run import finished, read_recipe, restore
@@ -49,8 +50,9 @@ def load(out: Path) -> tuple[LlavaRecipe, Assembled]:
 def save(ready: Assembled, folder: Path) -> Path:
     """Write a model as a checkpoint of transformers that says how its pictures are rendered."""
     model, pictures = ready.model, ready.pictures
-    model.save_pretrained(folder)
-    ready.tokenizer.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
+        ready.tokenizer.save_pretrained(folder)
     said = {
         "do_resize": True,
         "do_rescale": True,

@@ -11,6 +11,7 @@ import torch
 from transformers import CLIPVisionModel, SiglipVisionModel
 
 from astrollava.errors import InvalidCheckpoint, UnsupportedModel
+from astrollava.parity.loading import quiet
 from astrollava_training.llava import openclip
 from astrollava_training.llava.sources import find_folder, read_config
 
@@ -95,9 +96,11 @@ def load_tower(name: str, dtype: torch.dtype) -> VisionTower:
             hint="What llama.cpp computes is listed in docs/converting.md",
         )
     loaded, usual = _CLASSES[kind]
-    model, found = loaded.from_pretrained(
-        folder, dtype=dtype, local_files_only=True, output_loading_info=True
-    )
+    # Of a text encoder beside it, transformers would say weight by weight that it is not needed.
+    with quiet():
+        model, found = loaded.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
     missing = [
         key for key in found["missing_keys"] if not key.split("model.")[-1].startswith(_UNREAD)
     ]
