@@ -27,8 +27,8 @@ __all__ = ["Carrier"]
 
 Query = TypeVar("Query")
 
-#: What of a request's headers is sent on; the rest is the client's own business.
-_PASSED_ON = ("Accept", "Content-Type", "User-Agent")
+#: What of a request's headers is sent on; the rest, who asks among it, is the client's business.
+_PASSED_ON = ("Accept", "Content-Type")
 
 
 class Carrier(BaseAdapter):
@@ -94,9 +94,14 @@ class Carrier(BaseAdapter):
         return self._ask("GET", url, params, accept=accept or self._accept, max_bytes=max_bytes)
 
     @property
+    def last(self) -> bytes:
+        """The last answer."""
+        return b"" if self._last is None else self._last.body
+
+    @property
     def first_line(self) -> str:
         """What the last answer said first."""
-        return "" if self._last is None else http.first_line(self._last.body)
+        return http.first_line(self.last)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ bands lie some pixels apart, because the sky drifted over one detector after the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,10 @@ _RELEASE = 17
 _SAS = "https://data.sdss.org/sas"
 #: Arcminutes from a field's middle to its corner, and some more.
 _REACH = 9.0
+#: The names of columns with nothing below, or as SkyServer says it.
+_NOTHING = re.compile(
+    rb"(?m)^(run,rerun,camcol,field\b|no (objects|rows|entries)\b)", re.IGNORECASE
+)
 _BZIP2 = ("application/x-bzip2", "application/x-bzip", "application/bzip2", *http.FITS)
 #: A frame has 3 million pixels.
 _FRAME = 4_000_000
@@ -108,6 +113,9 @@ class SDSSFrames(Fetcher):
         with carrier.reading():
             found = service.query_sql(query, data_release=_RELEASE, cache=False)
             if found is None:
+                # A line of words is a table without rows to astroquery, too.
+                if not _NOTHING.search(carrier.last):
+                    raise ValueError("no table of fields")
                 return ()
             for name in ("run", "rerun", "camcol", "field"):
                 # They become parts of an address.

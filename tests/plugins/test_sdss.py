@@ -127,6 +127,14 @@ def test_what_skyserver_says_of_an_error_is_told(fetcher, service) -> None:
     assert "Maximum 60 queries" in caught.value.first_line
 
 
+@pytest.mark.parametrize("said", [b"", b"Too many users, please try again\n", b"#Table1\n"])
+def test_a_line_of_words_is_not_an_empty_sky(fetcher, service, said) -> None:
+    """It is a table without rows to astroquery: "outside", and nobody would try again."""
+    service.answer = lambda request: Answer(said, "text/plain")
+    with pytest.raises(ServiceError):
+        fetcher.fetch(answers.GALAXY, 30 * u.arcsec)
+
+
 def test_numbers_of_fields_are_numbers(fetcher, service) -> None:
     """They become parts of an address: ../../ must not."""
     rows = "#Table1\nrun,rerun,camcol,field,distance\n../../x,301,3,163,2.2\n"
