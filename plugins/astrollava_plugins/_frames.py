@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.wcs import NoConvergence
 
 from astrollava.errors import (
     CutoutTooLarge,
@@ -28,8 +29,8 @@ __all__ = [
     "PLAIN",
     "Remaining",
     "flat_share",
-    "picture_wcs",
     "read_frame",
+    "read_picture",
     "share_of",
     "together",
     "without_zeros",
@@ -105,13 +106,46 @@ def share_of(plan: Cutout, frame: SkyImage) -> float:
     """Return the share of the square asked for in which a frame of one plane has values."""
     from astrollava_plugins._grid import cut
 
-    if frame.wcs is None:
+    if frame.pixel_scale is None:
         return 0.0
+    side = float(plan.size.to_value("arcsec")) / frame.pixel_scale
+    if side > 2 * max(frame.shape):
+        # What lies far beyond the frame need not be made to be counted.
+        return float(np.isfinite(frame.pixels[0]).sum() / side**2)
     try:
         plane, _ = cut(frame.pixels[0], frame.wcs, plan.position, plan.size)
-    except OutsideFootprint:
+    except (OutsideFootprint, ValueError, NoConvergence):
         return 0.0
     return float(np.isfinite(plane).mean())
+
+
+def read_picture(body: bytes, plan: Cutout, service: str) -> SkyImage:
+    """Read a picture, north up and east left, that a service sent for a square.
+
+    Parameters
+    ----------
+    body : bytes
+        JPEG or the like.
+    plan : Cutout
+        What was asked for.
+    service : str
+        What the service is called in errors.
+
+    Raises
+    ------
+    CutoutTooLarge
+        If it holds far more pixels.
+    ServiceError
+        If it cannot be read, is no picture, or has another size than was asked for.
+    """
+    image = read_frame(body, service, max_pixels=16 * plan.pixels**2)
+    if not image.display or image.shape != (plan.pixels, plan.pixels):
+        what = "a picture" if image.display else "an image"
+        raise ServiceError(
+            f"{service} sent {what} of {image.shape[1]} x {image.shape[0]} pixels",
+            expected=f"a picture of {plan.pixels} x {plan.pixels}, as asked for",
+        )
+    return replace(image, wcs=_picture_wcs(plan))
 
 
 def flat_share(image: SkyImage) -> float:
@@ -160,23 +194,19 @@ def together(
     ServiceError
         If a frame does not say where it is on the sky.
     """
-    from astrollava_plugins._grid import cut, north_up, onto, scale_of
-
     for frame in frames:
-        if frame.wcs is None or len(frame.pixels) != 1:
+        if frame.wcs is None or frame.pixel_scale is None or len(frame.pixels) != 1:
             raise ServiceError(
                 f"{service} sent {len(frame.pixels)} planes with "
                 f"{'no coordinates' if frame.wcs is None else 'coordinates'}",
                 expected="one plane with celestial coordinates",
             )
-    first = frames[0].wcs
-    side = round(float(plan.size.to_value("arcsec")) / scale_of(first))
-    if side == plan.pixels and all(_same_grid(frames[0], frame) for frame in frames[1:]):
-        parts = [cut(frame.pixels[0], first, plan.position, plan.size) for frame in frames]
-        planes, wcs = [plane for plane, _ in parts], parts[0][1]
-    else:
-        wcs = north_up(plan.position, plan.size, plan.pixels)
-        planes = [onto(frame.pixels[0], frame.wcs, wcs) for frame in frames]
+    try:
+        planes, wcs = _square(plan, frames)
+    except (ValueError, NoConvergence) as error:
+        raise ServiceError(
+            f"{service} sent coordinates that cannot be used ({type(error).__name__})"
+        ) from error
     for band, plane in zip(plan.bands, planes, strict=True):
         if not np.isfinite(plane).any():
             raise EmptyCutout(f"{service} has no {band} image there, only pixels without a value")
@@ -197,6 +227,22 @@ def together(
     )
 
 
+def _square(plan: Cutout, frames: Sequence[SkyImage]) -> tuple[list[Any], Any]:
+    """Return the planes of the square, and their coordinates."""
+    from astrollava_plugins._grid import cut, north_up, onto
+
+    first = frames[0]
+    assert first.pixel_scale is not None
+    side = float(plan.size.to_value("arcsec")) / first.pixel_scale
+    own = abs(side - plan.pixels) <= 0.5
+    if own and all(_same_grid(first, frame) for frame in frames[1:]):
+        parts = [cut(frame.pixels[0], first.wcs, plan.position, plan.size) for frame in frames]
+        if all(plane.shape == (plan.pixels, plan.pixels) for plane, _ in parts):
+            return [plane for plane, _ in parts], parts[0][1]
+    wcs = north_up(plan.position, plan.size, plan.pixels)
+    return [onto(frame.pixels[0], frame.wcs, wcs) for frame in frames], wcs
+
+
 def _same_grid(one: SkyImage, other: SkyImage) -> bool:
     if one.shape != other.shape:
         return False
@@ -208,7 +254,7 @@ def _same_grid(one: SkyImage, other: SkyImage) -> bool:
     return bool(np.abs(there - corners).max() < _SAME)
 
 
-def picture_wcs(plan: Cutout) -> Any:
+def _picture_wcs(plan: Cutout) -> Any:
     """Make the coordinates of a picture with north up and east left, its first row on top."""
     from astrollava_plugins._grid import north_up
 

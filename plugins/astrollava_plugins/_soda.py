@@ -91,14 +91,12 @@ def best_cutout(
     CutoutTooLarge
         If nothing is cut, and only whole files are offered or sent.
     """
-    from astrollava_plugins._grid import scale_of
-
     found: list[tuple[float, SkyImage, str]] = []
     for service in services:
         frame = without_zeros(read_frame(service.cut(plan, radius, carrier).body, what))
-        if frame.wcs is not None:
-            wide = max(frame.shape) * scale_of(frame.wcs)
-            if wide > _UNCUT * float(plan.size.to_value("arcsec")) + 10 * scale_of(frame.wcs):
+        if frame.pixel_scale is not None:
+            wide = max(frame.shape) * frame.pixel_scale
+            if wide > _UNCUT * float(plan.size.to_value("arcsec")) + 10 * frame.pixel_scale:
                 raise CutoutTooLarge(
                     f"{what} did not cut: {wide / 60:.3g} arcmin came",
                     expected=f"{plan.size:.6g}",

@@ -15,15 +15,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 
 from astrollava.errors import EmptyCutout, OutsideFootprint, ServiceError
 from astrollava.hooks import Fetcher, hookimpl
 from astrollava.hooks.fetching import Cutout, http
 from astrollava_plugins._footprints import LegacyFootprint
-from astrollava_plugins._frames import PLAIN, flat_share, picture_wcs, read_frame, without_zeros
+from astrollava_plugins._frames import (
+    PLAIN,
+    flat_share,
+    read_frame,
+    read_picture,
+    without_zeros,
+)
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
     from astropy.units import Quantity
 
     from astrollava.images import SkyImage
@@ -86,14 +92,6 @@ class _Viewer(Fetcher):
             hint="Try another survey: --from auto chooses one",
         )
 
-    def _check_shape(self, image: SkyImage, plan: Cutout) -> None:
-        if image.shape != (plan.pixels, plan.pixels):
-            raise ServiceError(
-                f"{self.name} sent {image.shape[1]} x {image.shape[0]} pixels",
-                expected=f"{plan.pixels} x {plan.pixels}, as asked for",
-                hint="Ask for a smaller size",
-            )
-
 
 class Legacy(_Viewer):
     """FITS cutouts of DR10 (DR9 in the north), in nanomaggies."""
@@ -120,11 +118,7 @@ class Legacy(_Viewer):
             image = read_frame(answer.body, self.name)
         except EmptyCutout as error:
             raise self._nothing(plan) from error
-        self._check_shape(image, plan)
-        if len(image.pixels) != len(plan.bands):
-            raise ServiceError(
-                f"{self.name} sent {len(image.pixels)} planes", expected=", ".join(plan.bands)
-            )
+        self._check(image, plan)
         planes = without_zeros(image).pixels
         for band, plane in zip(plan.bands, planes, strict=True):
             if not np.isfinite(plane).any():
@@ -140,6 +134,24 @@ class Legacy(_Viewer):
             source={"layer": self.layer},
             red_last=True,
         )
+
+    def _check(self, image: SkyImage, plan: Cutout) -> None:
+        asked = (len(plan.bands), plan.pixels, plan.pixels)
+        if image.pixels.shape != asked:
+            raise ServiceError(
+                f"{self.name} sent {image.shape[1]} x {image.shape[0]} pixels "
+                f"in {len(image.pixels)} bands",
+                expected=f"{plan.pixels} x {plan.pixels} in {len(plan.bands)}, as asked for",
+                hint="Ask for a smaller size",
+            )
+        apart = float("inf")
+        if image.centre is not None:
+            apart = plan.position.separation(SkyCoord(*image.centre, unit="deg")).arcsec
+        if apart > 2 * plan.scale:
+            raise ServiceError(
+                f"{self.name} sent an image of another place",
+                expected=f"its middle at {plan.ra:.5f} {plan.dec:.5f}",
+            )
 
 
 class LegacyPicture(_Viewer):
@@ -163,14 +175,13 @@ class LegacyPicture(_Viewer):
         """Get a picture; see `astrollava.hooks.Fetcher.fetch`."""
         plan = self.plan(position, size, pixels=pixels, bands=bands)
         answer = self._ask("jpeg-cutout", plan, accept=http.JPEG, timeout=timeout)
-        image = read_frame(answer.body, self.name)
-        self._check_shape(image, plan)
+        image = read_picture(answer.body, plan, self.name)
         if flat_share(image) > PLAIN:
             raise EmptyCutout(
                 f"{self.name} sent a plain picture: nothing was observed there",
                 hint="Try another survey: --from auto chooses one",
             )
-        return replace(image, wcs=picture_wcs(plan), source={"layer": self.layer})
+        return replace(image, source={"layer": self.layer})
 
 
 @hookimpl

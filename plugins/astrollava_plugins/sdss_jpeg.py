@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from astropy import units as u
 
-from astrollava.errors import InvalidRequest, OutsideFootprint, ServiceError
+from astrollava.errors import InvalidRequest, OutsideFootprint
 from astrollava.hooks import Fetcher, hookimpl
 from astrollava.hooks.fetching import Cutout, http
 from astrollava_plugins._footprints import SdssFootprint
-from astrollava_plugins._frames import PLAIN, flat_share, picture_wcs, read_frame
+from astrollava_plugins._frames import PLAIN, flat_share, read_picture
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -97,19 +97,14 @@ class SdssPicture(Fetcher):
             "height": plan.pixels,
         }
         answer = self.get("getjpeg", asked, accept=http.JPEG, timeout=timeout)
-        image = read_frame(answer.body, self.name)
-        if image.shape != (plan.pixels, plan.pixels):
-            raise ServiceError(
-                f"{self.name} sent {image.shape[1]} x {image.shape[0]} pixels",
-                expected=f"{plan.pixels} x {plan.pixels}, as asked for",
-            )
+        image = read_picture(answer.body, plan, self.name)
         if flat_share(image) > PLAIN:
             raise OutsideFootprint(
                 f"{self.name} sent a plain picture, as it does outside of the survey",
                 expected=str(self.footprint),
                 hint="Try another survey: --from auto chooses one",
             )
-        return replace(image, wcs=picture_wcs(plan))
+        return image
 
 
 @hookimpl

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -44,6 +43,9 @@ astrollava_contract = 1
 VARIABLE = "ASTROLLAVA_SIA2"
 
 _ANY = "image"
+_SCALE = 0.25 * u.arcsec
+# Levels of calibration of ObsCore: what may be called an image of the sky, then anything.
+_CALIBRATED: tuple[list[int] | None, ...] = ([2, 3, 4], None)
 # Rows asked for, and images of them whose links are looked at.
 _ROWS, _LOOKED_AT = 100, 5
 
@@ -62,6 +64,8 @@ class Sia2(Fetcher):
     bands : mapping, optional
         Name -> (shortest, longest) wavelength, as quantities. Without it there is one band,
         ``image``: the best-calibrated image in whatever light.
+    pixel_scale : `~astropy.units.Quantity`
+        Angle a pixel to give where no number of pixels is asked for.
     hosts : sequence of str
         Hosts besides the service's own that its links may lead to.
     credit, licence : str
@@ -70,8 +74,6 @@ class Sia2(Fetcher):
 
     wavelength = "any"
     footprint = Unknown()
-    # Of no survey in particular: the image's own scale is used once it is known.
-    pixel_scale = 0.25 * u.arcsec
     scale_range = (0.001 * u.arcsec, 60.0 * u.arcsec)
     max_size = 1.0 * u.deg
     max_pixels = 3000
@@ -86,6 +88,7 @@ class Sia2(Fetcher):
         name: str = "sia2",
         collection: str | None = None,
         bands: Mapping[str, tuple[Quantity, Quantity]] | None = None,
+        pixel_scale: Quantity = _SCALE,
         hosts: Sequence[str] = (),
         credit: str = "see the service's own terms",
         licence: str = "see the service's own terms",
@@ -93,6 +96,7 @@ class Sia2(Fetcher):
         super().__init__(base_url=base_url)
         self.name = name
         self.collection = collection
+        self.pixel_scale = pixel_scale
         self.wavelengths = dict(bands or {})
         self.bands = tuple(self.wavelengths) or (_ANY,)
         self.default_bands = self.bands[:3]
@@ -122,7 +126,6 @@ class Sia2(Fetcher):
     ) -> SkyImage:
         """Get a cutout; see `astrollava.hooks.Fetcher.fetch`."""
         from astrollava_plugins._astroquery import Carrier
-        from astrollava_plugins._grid import scale_of
 
         plan = self.plan(position, size, pixels=pixels, bands=bands)
         carrier = Carrier(self, timeout=timeout, accept=(*http.VOTABLE, *http.FITS))
@@ -133,11 +136,12 @@ class Sia2(Fetcher):
                 best_cutout(plan, self._services(plan, band, carrier), radius, carrier, self.name)
                 for band in plan.bands
             ]
-        frames = [frame for frame, _ in best]
-        if pixels is None and frames[0].wcs is not None:
-            own = round(float(plan.size.to_value("arcsec")) / scale_of(frames[0].wcs))
-            plan = replace(plan, pixels=min(max(own, 1), self.max_pixels))
-        return together(plan, frames, self.name, source={"files": [file for _, file in best]})
+        return together(
+            plan,
+            [frame for frame, _ in best],
+            self.name,
+            source={"files": [file for _, file in best]},
+        )
 
     def _services(self, plan: Cutout, band: str, carrier: Carrier) -> Iterator[CutoutService]:
         """Give the services that cut the images there, the best image's first."""
@@ -152,18 +156,24 @@ class Sia2(Fetcher):
             yield from _cutters(images, row, carrier)
 
     def _images(self, plan: Cutout, band: str, carrier: Carrier) -> Any:
-        from pyvo.dal.sia2 import SIA2Query
+        from pyvo.dal.sia2 import SIA2Query, SIA2Results
 
-        query = SIA2Query(
-            self.base_url,
-            pos=(plan.ra * u.deg, plan.dec * u.deg, 1.0 * u.arcsec),
-            band=self.wavelengths.get(band),
-            data_type="image",
-            collection=self.collection,
-            maxrec=_ROWS,
-            session=carrier.session,
-        )
-        return query.execute()
+        for levels in _CALIBRATED:
+            query = SIA2Query(
+                self.base_url,
+                pos=(plan.ra * u.deg, plan.dec * u.deg, 1.0 * u.arcsec),
+                band=self.wavelengths.get(band),
+                data_type="image",
+                collection=self.collection,
+                calib_level=levels,
+                maxrec=_ROWS,
+                session=carrier.session,
+            )
+            # Not its own method, which warns where a service has more than it tells.
+            images = SIA2Results(query.execute_votable(), session=carrier.session)
+            if len(images):
+                break
+        return images
 
 
 def _rank(row: Any) -> tuple[float, float]:

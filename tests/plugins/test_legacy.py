@@ -142,6 +142,22 @@ def test_a_clamped_answer_is_found_out(service: Service) -> None:
         Legacy(base_url=service.url).fetch(AT, 1 * u.arcmin, pixels=200)
 
 
+def test_an_image_of_another_place_is_found_out(service: Service) -> None:
+    """A mirror that serves one answer to all would have every galaxy look alike."""
+    elsewhere = {"ra": "10.0", "dec": "0.0"}
+    service.answer = lambda r: Answer(cutout({**r.query, **elsewhere}), "image/fits")
+    with pytest.raises(ServiceError, match="another place"):
+        Legacy(base_url=service.url).fetch(AT, 1 * u.arcmin, pixels=64)
+
+
+def test_a_file_in_place_of_a_picture_is_found_out(service: Service) -> None:
+    """Its values are no shades."""
+    body = cutout({"ra": "1", "dec": "1", "size": "64", "bands": "grz"})
+    service.answer = lambda r: Answer(body, "image/jpeg")
+    with pytest.raises(ServiceError, match="Expected a picture"):
+        LegacyPicture(base_url=service.url).fetch(AT, 1 * u.arcmin, pixels=64)
+
+
 def test_zeros_of_a_coadd_are_no_measurements(service: Service) -> None:
     """Where nothing was observed the viewer writes zeros: black holes in the rendering."""
 

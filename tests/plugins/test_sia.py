@@ -53,6 +53,7 @@ class Archive:
         self.images = dict(IMAGES)
         self.elsewhere = ""
         self.uncut = False
+        self.sent = np.zeros((0, 0), np.float32)
 
     def __call__(self, request: Request) -> Answer:
         host = f"http://{request.headers['host']}"
@@ -71,9 +72,10 @@ class Archive:
         assert shape == "CIRCLE"
         assert SkyCoord(float(ra), float(dec), unit="deg").separation(AT).arcsec < 1
         shortest, longest = map(float, asked.get("BAND", "0 1").split())
+        least = 2 if "CALIB" in asked else 0
         rows = []
         for file, (scale, low, high, level) in self.images.items():
-            if high < shortest or low > longest:
+            if high < shortest or low > longest or level < least:
                 continue
             row: dict[str, object] = {
                 "dataproduct_type": "image",
@@ -105,7 +107,8 @@ class Archive:
         ra, dec, radius = map(float, asked["CIRCLE"].split())
         side = 2000 if self.uncut else round(2 * radius * 3600 / scale)
         wcs = grid(SkyCoord(ra, dec, unit="deg"), pixels=(side, side), scale=scale)
-        return fits_bytes(wcs, sky(wcs, width=4.0, factor=list(self.images).index(file) + 1))
+        self.sent = sky(wcs, width=4.0, factor=list(self.images).index(file) + 1)
+        return fits_bytes(wcs, self.sent)
 
 
 class TestSia2(FetcherSuite):
@@ -150,11 +153,44 @@ def test_the_best_image_of_a_position_is_cut(service: Service) -> None:
     image = Sia2(f"{service.url}/sia2").fetch(AT, 30 * u.arcsec)
     assert image.source["files"] == ["red.fits"]
     assert image.bands == ("image",)
-    # The image's own scale, although nobody knew it when the question was asked.
-    assert image.shape == (60, 60)
-    assert image.pixel_scale == pytest.approx(0.5)
+    assert image.shape == (120, 120)
+    assert image.pixel_scale == pytest.approx(0.25)
     assert [request.path for request in service.requests] == ["/sia2", "/links", "/soda/sync"]
     assert "BAND" not in service.requests[0].query
+
+
+def test_an_image_keeps_its_pixels_where_their_scale_is_known(
+    service: Service, archive: Archive
+) -> None:
+    """Resampled to a finer grid, noise would look like structure."""
+    image = Sia2(f"{service.url}/sia2", pixel_scale=0.5 * u.arcsec).fetch(AT, 30 * u.arcsec)
+    assert image.shape == (60, 60)
+    assert np.isin(image.pixels[0], archive.sent).all()
+
+
+def test_raw_frames_are_used_only_where_there_is_nothing_else(
+    service: Service, archive: Archive
+) -> None:
+    """A service lists a hundred images of a thousand, in no order: it is asked for good ones."""
+    archive.images = {"raw.fits": IMAGES["raw.fits"]}
+    image = Sia2(f"{service.url}/sia2").fetch(AT, 30 * u.arcsec)
+    assert image.source["files"] == ["raw.fits"]
+    asked = [request.query for request in service.requests if request.path == "/sia2"]
+    assert ["CALIB" in query for query in asked] == [True, False]
+
+
+def test_more_images_than_are_told_of_are_no_failure(service: Service, archive: Archive) -> None:
+    """pyvo warns of a table that was cut off, and a warning may be an error."""
+
+    def overflowing(request: Request) -> Answer:
+        answer = archive(request)
+        if request.path != "/sia2":
+            return answer
+        return Answer(answer.body.replace(b'value="OK"', b'value="OVERFLOW"'), VOTABLE)
+
+    service.answer = overflowing
+    image = Sia2(f"{service.url}/sia2").fetch(AT, 30 * u.arcsec)
+    assert image.source["files"] == ["red.fits"]
 
 
 def test_bands_are_asked_for_by_their_wavelengths(service: Service) -> None:
