@@ -7,6 +7,7 @@ image.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from abc import abstractmethod
@@ -33,6 +34,10 @@ astrollava_contract = 1
 _ZIP = ("application/zip", "application/x-zip-compressed", *http.FITS)
 #: Single exposures and coarse copies of the same images, in the names that Hapcut gives.
 _ONE_EXPOSURE = re.compile(r"-i[a-z0-9]{7}\.fits$|-j[a-z0-9]{7}\.fits$")
+#: The most that a list or a message has.
+_WORDS = 1 << 20
+#: Words of a message that is not about the sky.
+_TROUBLE = re.compile(r"error|fail|time|busy|limit|unavailable|exception", re.IGNORECASE)
 _HST = (
     "F275W", "F336W", "F435W", "F475W", "F555W", "F606W", "F625W", "F775W", "F814W", "F850LP",
     "F098M", "F105W", "F110W", "F125W", "F140W", "F160W",
@@ -97,12 +102,17 @@ class _Mast(Fetcher):
     def _nothing(self, carrier: Carrier, body: bytes) -> Exception:
         """Say what an answer without images means."""
         with carrier.reading():
-            said = http.Answer(200, {}, body, self.base_url).json()
-            why, found = str(said.get("msg", "")).strip(), said.get("results", ())
-        if found:
-            return ServiceError(f"{self.name} answered with a list, not with images: {why[:200]}")
+            said = json.loads(body[:_WORDS])
+            why, found = str(said.get("msg", "")).strip()[:200], said.get("results")
+            nothing = found == [] or (found is None and why and not _TROUBLE.search(why))
+        if not nothing:
+            return ServiceError(
+                f"{self.name} answered with words, not with images{f': {why}' if why else ''}",
+                status=200,
+                first_line=why or http.first_line(body),
+            )
         return OutsideFootprint(
-            f"{self.survey} has no image there{f': {why[:200]}' if why else ''}",
+            f"{self.survey} has no image there{f': {why}' if why else ''}",
             hint="Try another survey: --from auto chooses one",
         )
 
@@ -135,7 +145,7 @@ class Tesscut(_Mast):
         place = {"ra": plan.ra, "dec": plan.dec}
         body = self._ask(carrier, query, "sector", {**place, "radius": 0.0})
         with carrier.reading():
-            found = http.Answer(200, {}, body, self.base_url).json()["results"]
+            found = json.loads(body[:_WORDS])["results"]
             # The earliest: full frames came every 30 minutes first, every 200 seconds later.
             sector = min((int(each["sector"]) for each in found), default=None)
         if sector is None:

@@ -204,6 +204,19 @@ def test_what_mast_says_of_nothing_is_told(service) -> None:
         Zcut(base_url=service.url).fetch(answers.GALAXY, 10 * u.arcsec)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [{"error": "x"}, {"msg": "Internal failure", "status": "ERROR"}, {"results": [1]}, [1], "x", 5],
+)
+def test_trouble_is_no_empty_sky(service, words) -> None:
+    """Outside means that nobody tries again; a service in trouble may be back in a minute."""
+    service.answer = lambda request: Answer(json.dumps(words).encode(), "application/json")
+    with pytest.raises(ServiceError):
+        Hapcut(base_url=service.url).fetch(answers.GALAXY, 10 * u.arcsec)
+    with pytest.raises(ServiceError):
+        Tesscut(base_url=service.url).fetch(answers.GALAXY, 5 * u.arcmin)
+
+
 def test_a_gateway_that_gives_up_is_told(service) -> None:
     """The services stand behind one that answers 504 after half a minute."""
     page = b"<html><head><title>504 Gateway Time-out</title></head></html>"
