@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +237,42 @@ def test_what_was_begun_goes_on_only_when_asked(
     run(first, data, out, resume=True, device="cpu", workers=0)
     ours, theirs = weights(out, 1), weights(trained, 1)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(
+    trained: Path, written: Path, data: Path, tmp_path: Path
+) -> None:
+    """Split over processes: the hashes are of whole tensors, and stage 2 begins with stage 1's."""
+    out = tmp_path / "run"
+    # Few steps: rounding grows from step to step until two runs are two models.
+    few = ["stage1.epochs=0.5", "stage2.epochs=0.5"]
+    given = [
+        "--data", str(data), "--device", "cpu", "--workers", "0",
+        *(word for change in few for word in ("--set", change)),
+    ]  # fmt: skip
+    torchrun = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port",
+        str(free_port()), "-m", "astrollava_training", "run", str(written), "-o", str(out), *given,
+    ]  # fmt: skip
+    done = subprocess.run(
+        torchrun, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert main(["run", str(written), "-o", str(tmp_path / "one"), *given]) == 0
+    for stage in (1, 2):
+        ours, theirs = weights(out, stage), weights(tmp_path / "one", stage)
+        assert ours.keys() == theirs.keys()
+        for name in theirs:
+            torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+        assert proof(out, stage)["frozen"] == proof(tmp_path / "one", stage)["frozen"]
+    load(out)
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
 
 
 def test_adapters_train_beside_a_frozen_model_and_are_merged(
