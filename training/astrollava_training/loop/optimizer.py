@@ -128,12 +128,10 @@ class _Exact:
             parameter.grad = moved.grad = None
 
     def norm(self) -> float:
-        for parameter, moved in zip(self._given, self._moved, strict=True):
-            moved.grad = None if parameter.grad is None else _local(parameter.grad)
-        return _norm([m.grad for m in self._moved if m.grad is not None], self._sharded)
+        return _norm(self._gradients(), self._sharded)
 
     def step(self, rate: float, factor: float) -> None:
-        gradients = [moved.grad for moved in self._moved if moved.grad is not None]
+        gradients = self._gradients()
         if factor != 1.0 and gradients:
             torch._foreach_mul_(gradients, factor)
         for group in self._torch.param_groups:
@@ -161,6 +159,11 @@ class _Exact:
 
     def close(self) -> None:
         self.begin()
+
+    def _gradients(self) -> list[torch.Tensor]:
+        for parameter, moved in zip(self._given, self._moved, strict=True):
+            moved.grad = None if parameter.grad is None else _local(parameter.grad)
+        return [moved.grad for moved in self._moved if moved.grad is not None]
 
 
 class _Compact:
@@ -287,10 +290,8 @@ def _see_columns(
     state: dict[str, torch.Tensor], gradient: torch.Tensor, factor: float, *, sharded: bool
 ) -> None:
     """Move the mean over rows of squared gradients, over all processes, in place."""
-    # Squared in place of a float32 copy: the largest matrix has a copy once, not twice.
-    sums = torch.cat([
-        gradient.float().square_().sum(0), torch.tensor([len(gradient)], device=gradient.device)
-    ])  # fmt: skip
+    squares = torch.linalg.vector_norm(gradient, dim=0, dtype=torch.float32).square()
+    sums = torch.cat([squares, squares.new_tensor([len(gradient)])])
     if sharded:
         dist.all_reduce(sums)
     state["columns"].lerp_(sums[:-1] * (factor**2 / sums[-1]), 1 - _BETA2)
