@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 # What CI pins. Where pip finds no such build of torch: make test CONSTRAINTS=/dev/null
 CONSTRAINTS ?= tests/constraints.txt
+# open_clip and what it needs, put aside for its tests: this torchvision fits the torch that CI pins, but
+# is built for CUDA, and among the other packages would keep transformers from being imported.
+TOWERS := open_clip_torch==3.3.0 timm==1.0.31 ftfy==6.3.1 wcwidth==0.9.4 torchvision==0.28.0
 # The galaxies to learn from: a votes.csv with the pictures beside it.
 VOTES ?= ../shared/data/galaxies/votes.csv
 RECIPE := training/astrollava_training/recipes/embedded.toml
@@ -76,6 +79,8 @@ $(STAMPS)/core: $(STAMPS)/python pyproject.toml
 # The tests check the training code too: torch and transformers, at the versions CI pins.
 $(STAMPS)/test: $(STAMPS)/core $(CONSTRAINTS)
 	$(PIP) --constraint $(CONSTRAINTS) --editable '.[fetch,training,test]'
+	@$(PIP) --no-deps --upgrade --target $(VENV)/towers $(TOWERS) || \
+	  echo "open_clip could not be had; its tests will skip"
 	@touch $@
 
 # mypy reads the types of what the code imports, so it needs the same things installed.

@@ -175,6 +175,8 @@ def test_each_stage_moves_its_part_and_proves_it(
     assert proof(trained, 1)["frozen"].keys() == {"tower", "language"}
     assert proof(trained, 2)["frozen"].keys() == {"tower"}
     assert proof(trained, 2)["frozen"]["tower"] == proof(trained, 1)["frozen"]["tower"]
+    page = (trained / "report.html").read_text("utf-8")
+    assert all(sha in page for sha in proof(trained, 2)["frozen"].values())
     # What stage 1 ended with is what stage 2 began with.
     assert proof(trained, 1)["trained"]["projector"][1] == proof(trained, 2)["trained"][
         "projector"

@@ -20,6 +20,7 @@ from astrollava_training.dataset.corpus import Corpus, Source
 from astrollava_training.dataset.pictures import RenderRule
 from astrollava_training.llava.assemble import Assembled, assemble
 from astrollava_training.llava.stages import prepare, prove, snapshot
+from astrollava_training.loop.report import write_report
 from astrollava_training.loop.spread import World, joined
 from astrollava_training.loop.stage import WEIGHTS, train_stage
 from astrollava_training.recipe import LlavaRecipe
@@ -177,6 +178,8 @@ def _train(
     proof = prove(number, stage, before, snapshot(ready.model))
     if world.first:
         _write(folder / _PROOF, proof)
+        # Training has written it step by step; now it can show the proof.
+        write_report(out, recipe.name)
     world.wait()
 
 
