@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.wcs import NoConvergence
+from astropy.wcs import NoConvergence, WcsError
 
 from astrollava.errors import (
     CutoutTooLarge,
@@ -42,6 +42,8 @@ MAX_FRAME = 36_000_000
 PLAIN = 0.6
 # Grids count as one where their corners lie this near to each other, in pixels.
 _SAME = 0.05
+# What coordinates that make no sense raise, on their way through astropy and numpy.
+_ASTRAY = (ValueError, ArithmeticError, NoConvergence, WcsError)
 
 
 class Remaining:
@@ -114,7 +116,7 @@ def share_of(plan: Cutout, frame: SkyImage) -> float:
         return float(np.isfinite(frame.pixels[0]).sum() / side**2)
     try:
         plane, _ = cut(frame.pixels[0], frame.wcs, plan.position, plan.size)
-    except (OutsideFootprint, ValueError, NoConvergence):
+    except (OutsideFootprint, *_ASTRAY):
         return 0.0
     return float(np.isfinite(plane).mean())
 
@@ -203,7 +205,7 @@ def together(
             )
     try:
         planes, wcs = _square(plan, frames)
-    except (ValueError, NoConvergence) as error:
+    except _ASTRAY as error:
         raise ServiceError(
             f"{service} sent coordinates that cannot be used ({type(error).__name__})"
         ) from error
