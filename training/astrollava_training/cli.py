@@ -26,6 +26,8 @@ _COMMANDS = (
     "astrollava_training.commands.run",
     "astrollava_training.commands.export",
     "astrollava_training.commands.evaluate",
+    "astrollava_training.commands.trust",
+    "astrollava_training.commands.ratings",
 )
 
 

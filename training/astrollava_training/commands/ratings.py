@@ -1,0 +1,133 @@
+"""``ratings``: sheets on which people rate blind, and what the ratings say."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from astrollava.errors import InvalidRequest
+from astrollava_training.commands.run import VOTES
+
+__all__ = ["add_parser"]
+
+_COLUMNS = ("picture", "source", "text")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    ratings = commands.add_parser("ratings", help="let people rate texts blind, and score that")
+    what = ratings.add_subparsers(dest="what", required=True)
+    sheet = what.add_parser("sheet", help="write pages to rate on, and the key that tells sources")
+    sheet.add_argument(
+        "texts",
+        type=Path,
+        nargs="?",
+        help="CSV with the columns picture (a path beside the table), source, text and, for"
+        " answers, question",
+    )
+    sheet.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        help="describe pictures of --data with this model; more than one for several",
+    )
+    sheet.add_argument("--data", default=str(VOTES), help=f"as for evaluate; {VOTES}")
+    sheet.add_argument("--split", default="val", choices=("train", "val", "test", "all"))
+    sheet.add_argument("--limit", type=int, default=20, help="pictures of --data; 20")
+    sheet.add_argument("--raters", type=int, default=1, help="pages, each in its own order; 1")
+    sheet.add_argument(
+        "--control",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="add what the first source says about other pictures; raters should rate that low",
+    )
+    sheet.add_argument("--title", default="What is said about these pictures")
+    sheet.add_argument("--seed", type=int, default=0)
+    sheet.add_argument("-o", "--out", type=Path, required=True, help="folder of pages and key")
+    sheet.set_defaults(work=_sheet)
+    score = what.add_parser("score", help="agreement, means and paired differences")
+    score.add_argument("key", type=Path, help="key.json, written beside the pages")
+    score.add_argument("tables", type=Path, nargs="+", help="the CSV file of each rater")
+    score.add_argument("--resamples", type=int, default=1000, help="of the bootstrap; 1000")
+    score.add_argument("--seed", type=int, default=0)
+    score.add_argument("-o", "--out", type=Path, help="write ratings.json and ratings.md here")
+    score.set_defaults(work=_score)
+
+
+def _sheet(given: argparse.Namespace) -> None:
+    from astrollava_training.evaluate.people import write_sheets
+
+    if (given.texts is None) == (not given.model):
+        raise InvalidRequest(
+            "texts and --model together" if given.model else "neither texts nor --model",
+            expected="a table of texts, or models that describe pictures",
+        )
+    texts = _described(given) if given.model else _read(given.texts)
+    pages, key = write_sheets(
+        texts,
+        given.out,
+        pages=given.raters,
+        control=given.control,
+        title=given.title,
+        seed=given.seed,
+    )
+    for page in pages:
+        print(page)
+    print(f"{key}: which row is from whom. Keep it from the raters")
+
+
+def _described(given: argparse.Namespace) -> list[Any]:
+    from astrollava_training.evaluate import open_data, open_model
+    from astrollava_training.evaluate.people import Text
+
+    items = open_data(given.data).chosen(given.split, given.limit)
+    texts = []
+    for name in given.model:
+        with open_model(name) as model:
+            said = model.describe(item.load for item in items)
+        texts += [
+            Text(item.id, item.load(), name, text) for item, text in zip(items, said, strict=True)
+        ]
+    return texts
+
+
+def _read(table: Path) -> list[Any]:
+    from astrollava_training.evaluate.people import Text
+
+    with table.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        if missing := set(_COLUMNS) - set(reader.fieldnames or ()):
+            raise InvalidRequest(
+                f"{table} has no column {', '.join(sorted(missing))}",
+                expected=f"{', '.join(_COLUMNS)} and, for answers, question",
+            )
+        return [
+            Text(
+                row["picture"],
+                table.parent / row["picture"],
+                row["source"],
+                row["text"],
+                row.get("question") or "",
+            )
+            for row in reader
+        ]
+
+
+def _score(given: argparse.Namespace) -> None:
+    from astrollava_training.evaluate.people import read_ratings, score_ratings
+    from astrollava_training.evaluate.report import plain
+    from astrollava_training.evaluate.trust_report import ratings_markdown
+
+    found = score_ratings(
+        read_ratings(given.key, given.tables), resamples=given.resamples, seed=given.seed
+    )
+    text = ratings_markdown(found)
+    print(text)
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "ratings.md").write_text(text, encoding="utf-8")
+        data = json.dumps(plain(found), indent=1, ensure_ascii=False, allow_nan=False)
+        (given.out / "ratings.json").write_text(data + "\n", encoding="utf-8")
