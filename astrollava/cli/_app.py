@@ -17,6 +17,7 @@ from astrollava.cli.demo import demo
 from astrollava.cli.describe import describe
 from astrollava.cli.doctor import doctor
 from astrollava.cli.extract import extract
+from astrollava.cli.fetch import fetch
 from astrollava.cli.models import app as models
 from astrollava.cli.plugins import app as plugins
 
@@ -76,7 +77,7 @@ def _before_any_command(
         _log_to_stderr()
 
 
-for command in (describe, ask, chat, classify, extract, demo, doctor):
+for command in (describe, ask, chat, classify, extract, fetch, demo, doctor):
     app.command()(guarded(command))
 app.add_typer(models)
 app.add_typer(bundle)

@@ -14,7 +14,13 @@ import typer
 
 from astrollava.cli._terminal import clean, clean_line
 from astrollava.cli._wording import in_options
-from astrollava.errors import AstrollavaError, GenerationError, ModelError
+from astrollava.errors import (
+    AstrollavaError,
+    FetchError,
+    GenerationError,
+    ModelError,
+    UnknownFetcher,
+)
 
 __all__ = ["Settings", "exit_code", "guarded", "report", "settings"]
 
@@ -43,6 +49,8 @@ def exit_code(error: BaseException) -> int:
             return 3
         case GenerationError():
             return 4
+        case FetchError() if not isinstance(error, UnknownFetcher):
+            return 5
         case AstrollavaError():
             return 2
         case _:

@@ -17,10 +17,13 @@ _OPTIONS: Final = {
     "max_tokens": "--max-tokens",
     "mmproj": "--mmproj",
     "n_gpu_layers": "--gpu-layers",
+    "pixels": "--pixels",
     "seed": "--seed",
+    "size": "--size",
     "stretch": "--stretch",
     "temperature": "--temperature",
     "threads": "--threads",
+    "timeout": "--timeout",
 }
 
 # A value ends where a word does: `bands=3.fits` is the name of a file. So is what follows a slash

@@ -1,7 +1,8 @@
 """A `SkyImage` as bytes and back, to the last bit.
 
 The WCS is kept as the numbers that define it: reading a FITS header takes astropy longer than
-reading the pixels from disk. A WCS that is more than such numbers is not stored, nor is its image.
+reading the pixels from disk. Where these do not give the same WCS again, as with TPV, it is kept as
+a header; where that does not either, as with tables of distortions, the image is not kept.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from astrollava.images import SkyImage
+from astrollava.images._quiet import quiet
 
 __all__ = ["decode", "encode"]
 
@@ -26,9 +28,9 @@ def encode(image: SkyImage) -> tuple[bytes, ...] | None:
     Returns
     -------
     tuple of bytes or None
-        None for an image whose WCS is more than numbers.
+        None for an image that would not come back as it is.
     """
-    wcs = None if image.wcs is None else _wcs_numbers(image.wcs)
+    wcs = None if image.wcs is None else _wcs_kept(image.wcs, image.shape)
     if image.wcs is not None and wcs is None:
         return None
     head = {
@@ -91,12 +93,25 @@ def _digest(*parts: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
-def _wcs_numbers(wcs: Any) -> dict[str, Any] | None:
-    """Return what defines a celestial WCS of two axes; None for lookup tables and the like."""
-    tables = (wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2)
+def _wcs_kept(wcs: Any, shape: tuple[int, int]) -> dict[str, Any] | None:
+    """Return what gives the same WCS again, or None."""
+    ny, nx = shape
+    points = [[0.0, 0.0], [nx - 1.0, 0.0], [0.0, ny - 1.0], [nx / 2.0, ny / 3.0]]
+    with quiet(), np.errstate(all="ignore"):
+        numbers = _wcs_numbers(wcs)
+        header = {"header": wcs.to_header_string(relax=True)}
+        there = wcs.all_pix2world(points, 0)
+        # A millionth of an arcsecond, for what is written with fewer digits.
+        for kept, most in ((numbers, 0.0), (header, 3e-10)):
+            apart = np.abs(_wcs_of(kept).all_pix2world(points, 0) - there)
+            if bool((apart[np.isfinite(there)] <= most).all()):
+                return kept
+    return None
+
+
+def _wcs_numbers(wcs: Any) -> dict[str, Any]:
+    """Return what defines a celestial WCS of two axes without tables."""
     plain = wcs.wcs
-    if wcs.naxis != 2 or any(table is not None for table in tables) or plain.tab:
-        return None
     plain.set()
     found: dict[str, Any] = {
         "ctype": list(plain.ctype),
@@ -128,6 +143,9 @@ def _sip_numbers(sip: Any) -> dict[str, Any]:
 def _wcs_of(numbers: dict[str, Any]) -> Any:
     from astropy.wcs import WCS, Sip
 
+    if "header" in numbers:
+        with quiet():
+            return WCS(numbers["header"])
     wcs = WCS(naxis=2)
     plain = wcs.wcs
     plain.ctype = numbers["ctype"]

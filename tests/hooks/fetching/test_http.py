@@ -19,7 +19,8 @@ from sky_service import Asked, Reply, SkyService
 
 def get(service: SkyService, path: str = "/list", **options: object) -> http.Answer:
     asked: dict[str, object] = {"accept": http.JSON, "timeout": 5.0, "max_bytes": 1 << 20}
-    return http.get(service.url + path, hosts=(), private=service.url, **{**asked, **options})  # type: ignore[arg-type]
+    asked = {"hosts": (), **asked, **options}
+    return http.get(service.url + path, private=service.url, **asked)  # type: ignore[arg-type]
 
 
 def test_an_answer_comes_whole(service: SkyService) -> None:
