@@ -18,10 +18,11 @@ from astrollava.errors import (
     OutsideFootprint,
     ServiceError,
 )
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, Service, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serving
 from astrollava_plugins import cadc
 from astrollava_plugins.cadc import Cadc
 from cutout_answers import fits_bytes, grid, sky
+from fetcher_suites import CoreSuite
 from vo_answers import Field, datalink, votable
 
 AT = SkyCoord(202.469575, 47.195258, unit="deg")
@@ -102,7 +103,7 @@ class Archive:
         )
 
 
-class TestCadc(FetcherSuite):
+class TestCadc(CoreSuite):
     inside = (AT.ra.deg, AT.dec.deg)
     outside = (10.0, -80.0)
 

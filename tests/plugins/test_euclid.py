@@ -13,10 +13,11 @@ import pytest
 from astropy.coordinates import SkyCoord
 
 from astrollava.errors import EmptyCutout, FetchRefused, OutsideFootprint, ServiceError
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, Service, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serving
 from astrollava_plugins import euclid
 from astrollava_plugins.euclid import Euclid
 from cutout_answers import fits_bytes, grid, sky
+from fetcher_suites import CoreSuite
 from vo_answers import Field, votable
 
 AT = SkyCoord(202.469575, 47.195258, unit="deg")
@@ -81,7 +82,7 @@ class Archive:
         return Answer(fits_bytes(wcs, blank, MAGZERO=24.6), "application/fits")
 
 
-class TestEuclid(FetcherSuite):
+class TestEuclid(CoreSuite):
     inside = (AT.ra.deg, AT.dec.deg)
     outside = (10.0, -80.0)
     size = 0.5

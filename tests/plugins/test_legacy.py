@@ -14,9 +14,10 @@ from astropy.io import fits
 from PIL import Image
 
 from astrollava.errors import CutoutTooLarge, EmptyCutout, OutsideFootprint, ServiceError
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, Service, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serving
 from astrollava_plugins import legacy
 from astrollava_plugins.legacy import Legacy, LegacyFootprint, LegacyPicture
+from fetcher_suites import CoreSuite
 
 AT = SkyCoord(184.9513, 14.4167, unit="deg")
 #: What the viewer clamps to, without a word.
@@ -62,7 +63,7 @@ def picture(side: int, shade: int | None = None) -> bytes:
     return file.getvalue()
 
 
-class TestLegacy(FetcherSuite):
+class TestLegacy(CoreSuite):
     inside = (AT.ra.deg, AT.dec.deg)
     outside = (10.0, 89.0)
 
@@ -78,7 +79,7 @@ class TestLegacy(FetcherSuite):
         return Answer(cutout(asked, lambda side, n: np.zeros((n, side, side))), "image/fits")
 
 
-class TestLegacyPicture(FetcherSuite):
+class TestLegacyPicture(CoreSuite):
     inside = (AT.ra.deg, AT.dec.deg)
     outside = (10.0, 89.0)
 

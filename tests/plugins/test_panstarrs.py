@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astrollava.errors import CutoutTooLarge, EmptyCutout, OutsideFootprint, ServiceError
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, Service, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serving
 from astrollava_plugins import panstarrs
 from astrollava_plugins.panstarrs import PanStarrs, parse_files
+from fetcher_suites import CoreSuite
 
 AT = SkyCoord(202.4696, 47.1953, unit="deg")
 HEAD = "projcell subcell ra dec filter mjd type filename shortname badflag"
@@ -71,7 +72,7 @@ def answer(request: Request) -> Answer:
     return Answer(cutout(dict(request.query)), "image/x-fits")
 
 
-class TestPanStarrs(FetcherSuite):
+class TestPanStarrs(CoreSuite):
     inside = (AT.ra.deg, AT.dec.deg)
     outside = (83.6, -45.0)
 

@@ -14,11 +14,12 @@ from astropy.coordinates import SkyCoord
 from PIL import Image, ImageDraw
 
 from astrollava.errors import CutoutTooLarge, InvalidRequest, OutsideFootprint, ServiceError
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, Service, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serving
 from astrollava.images import read
 from astrollava_plugins import sdss_jpeg
 from astrollava_plugins._frames import PLAIN, flat_share
 from astrollava_plugins.sdss_jpeg import SdssFootprint, SdssPicture
+from fetcher_suites import CoreSuite
 
 AT = SkyCoord(184.9513, 14.4167, unit="deg")
 
@@ -43,7 +44,7 @@ def answer(request: Request) -> Answer:
     return Answer(picture(side), "image/jpeg")
 
 
-class TestSdssPicture(FetcherSuite):
+class TestSdssPicture(CoreSuite):
     inside = (AT.ra.deg, AT.dec.deg)
     outside = (83.6, -45.0)
 

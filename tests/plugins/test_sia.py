@@ -17,10 +17,11 @@ from astrollava.errors import (
     OutsideFootprint,
     ServiceError,
 )
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, Service, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serving
 from astrollava_plugins import sia
 from astrollava_plugins.sia import VARIABLE, Sia2, named_services
 from cutout_answers import fits_bytes, grid, sky
+from fetcher_suites import CoreSuite
 from vo_answers import datalink, obscore, soda, votable
 
 AT = SkyCoord(202.469575, 47.195258, unit="deg")
@@ -111,7 +112,7 @@ class Archive:
         return fits_bytes(wcs, self.sent)
 
 
-class TestSia2(FetcherSuite):
+class TestSia2(CoreSuite):
     inside = (AT.ra.deg, AT.dec.deg)
     outside = (10.0, -80.0)
 
