@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from astrollava import _plugged
 
 if TYPE_CHECKING:
+    from astrollava._plugged import Answering
     from astrollava.conversation import Conversation
     from astrollava.describer import Describer
     from astrollava.errors import AstrollavaError
-    from astrollava.hooks import Plugins
     from astrollava.images import SkyImage
     from astrollava.results import (
         Answer,
@@ -58,10 +58,10 @@ _HOMES = {
 }
 
 
-def _plugins() -> Plugins:
-    from astrollava.hooks.manager import plugins
+def _plugins() -> Answering:
+    from astrollava.hooks import manager
 
-    return plugins()
+    return manager
 
 
 # The rooms of the core do not know of plugins: here they are joined, late.

@@ -42,11 +42,10 @@ class Answering(Protocol):
     def offered(self, kind: Kind) -> Mapping[str, Offered]:
         """Name -> what plugins give of a kind."""
 
-    @property
     def listening(self) -> bool:
         """Whether any plugin wants to be told of descriptions."""
 
-    def after_describe(self, result: Any, source: Any) -> None:
+    def tell(self, result: Any, source: Any) -> None:
         """Tell plugins of a description; what they raise is theirs."""
 
 
@@ -65,10 +64,10 @@ def offered(kind: Kind) -> Mapping[str, Offered]:
 
 def listening() -> bool:
     """Whether any plugin wants to be told of descriptions."""
-    return bool(_answering) and _answering[0]().listening
+    return bool(_answering) and _answering[0]().listening()
 
 
 def tell(result: Any, source: Any) -> None:
     """Tell plugins of a description."""
     if _answering:
-        _answering[0]().after_describe(result, source)
+        _answering[0]().tell(result, source)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from astrollava.hooks.fetching import Fetcher
     from astrollava.hooks.kinds import Exporter, FactProvider
 
-__all__ = ["BrokenPlugin", "Plugin", "Plugins", "plugins"]
+__all__ = ["BrokenPlugin", "Plugin", "Plugins", "listening", "offered", "plugins", "tell"]
 
 _log = logging.getLogger("astrollava.hooks")
 
@@ -299,11 +299,16 @@ def _about(entry: Entry) -> tuple[str, str, str, str]:
 
 def _order(entry: Entry) -> tuple[bool, str, str]:
     name, distribution, _, _ = _about(entry)
-    return distribution.lower() != _OURS, distribution.lower(), name
+    return not _is_ours(entry), distribution.lower(), name
+
+
+def _is_ours(entry: Entry) -> bool:
+    return _about(entry)[1].lower() == _OURS
 
 
 _lock = threading.RLock()
-_state: dict[str, Plugins] = {}
+#: What is known so far: the ``"plugins"``, or only that there are none but ours (``"ours alone"``).
+_state: dict[str, Any] = {}
 
 
 def plugins() -> Plugins:
@@ -320,7 +325,7 @@ def plugins() -> Plugins:
     []
     """
     with _lock:
-        known = _state.get("plugins")
+        known: Plugins | None = _state.get("plugins")
         if known is None:
             # A plugin that asks while it is loaded gets the core alone, and no endless loop.
             _state["plugins"] = Plugins()
@@ -332,3 +337,46 @@ def plugins() -> Plugins:
                 raise
             _state["plugins"] = known
         return known
+
+
+def offered(kind: Kind) -> Mapping[str, Offered]:
+    """Return what the plugins of this process give of a kind: see `Plugins.offered`.
+
+    Parameters
+    ----------
+    kind : str
+        ``"fetchers"``, ``"models"`` and so on.
+    """
+    return plugins().offered(kind)
+
+
+def listening() -> bool:
+    """Tell whether any plugin of this process wants to be told of descriptions.
+
+    None of those that come along does, which a test holds; so they are not loaded for it, and
+    describing an image costs nobody a moment who has no others.
+    """
+    with _lock:
+        if "plugins" not in _state:
+            if "ours alone" not in _state:
+                selection = Selection.of_environment()
+                _state["ours alone"] = all(
+                    _is_ours(entry) or not selection.allows(entry.name)
+                    for entry in entry_points(group=GROUP)
+                )
+            if _state["ours alone"]:
+                return False
+        return plugins().listening
+
+
+def tell(result: Any, source: Any) -> None:
+    """Tell the plugins of this process of a description: see `Plugins.after_describe`.
+
+    Parameters
+    ----------
+    result : Description
+        The description.
+    source : object
+        What was described.
+    """
+    plugins().after_describe(result, source)

@@ -19,7 +19,7 @@ NAMED: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encodi
 ]["entry-points"]["astrollava"]
 
 # What `astrollava[fetch]` adds: not there for who has installed the core alone.
-EXTRA = ("astroquery", "certifi", "mocpy", "pyvo")
+EXTRA = ("astroquery", "mocpy", "pyvo", "requests", "urllib3")
 
 # Loads every plugin where what the extra adds is not installed.
 BARE = f"""
@@ -72,6 +72,24 @@ def test_they_load_without_the_libraries_of_the_services() -> None:
     assert set(loaded) >= set(NAMED)
 
 
+def test_none_of_them_wants_to_be_told_of_descriptions() -> None:
+    """Describing an image loads those of others alone: one of ours would hear nothing."""
+    there = plugins()
+    assert not [p.name for p in there.loaded if "astrollava_after_describe" in p.hooks]
+
+
+def test_describing_an_image_loads_none_of_them() -> None:
+    """Half a second of a core, at every cold `astrollava describe`."""
+    code = (
+        "import sys\nfrom astrollava import Describer, _plugged\n"
+        "print(_plugged.listening(), 'astrollava_plugins' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "False False\n"
+
+
 def test_loading_them_loads_nothing_heavy() -> None:
     """Each describes images, too: what they load is paid by every first description."""
     code = (
@@ -82,5 +100,4 @@ def test_loading_them_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
-    assert loaded.isdisjoint({*EXTRA, "requests", "torch", "llama_cpp", "PIL", "matplotlib"})
-    assert "astropy.coordinates" not in json.loads(done.stdout)
+    assert loaded.isdisjoint({*EXTRA, "torch", "llama_cpp", "PIL", "matplotlib", "scipy"})
