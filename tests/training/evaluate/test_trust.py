@@ -14,10 +14,12 @@ import pytest
 from astrollava.errors import InvalidRequest
 from astrollava.vocabularies import GALAXY10, from_labels
 from astrollava_training.cli import main
+from astrollava_training.evaluate.asking import ask
 from astrollava_training.evaluate.items import Dataset, Item
 from astrollava_training.evaluate.journal import Journal
+from astrollava_training.evaluate.models import Choice, open_model
 from astrollava_training.evaluate.robustness import CHANGES
-from astrollava_training.evaluate.trust import Sample, header, trust
+from astrollava_training.evaluate.trust import Sample, as_seen, header, trust
 from astrollava_training.evaluate.trust_report import trust_markdown
 from knowing_model import KnowingModel, picture_of
 
@@ -136,12 +138,30 @@ def test_trust_of_the_embedded_model(
     assert "# What astrollava-embedded-v0 invents" in printed
     report = json.loads((tmp_path / "trust.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert report["about"]["pictures"] == 3
-    # A picture drawn as the model sees it must be the picture it sees.
     answers = tmp_path / "answers.jsonl"
     before = answers.read_bytes()
     assert main([*command, "-o", str(tmp_path)]) == 0
     assert answers.read_bytes() == before
     assert capsys.readouterr().out == printed
+
+
+def test_a_picture_drawn_as_the_model_sees_it_is_the_one_it_sees(
+    shared_data: Path, votes: str
+) -> None:
+    """Else every change would be blamed for what the drawing did."""
+    jpeg = sorted((Path(votes).parent / "images").glob("*.jpg"))[0]
+    fits = shared_data / "fits" / "decals_small.fits"
+    items = [Item(p.name, partial(_itself, p), None, "val") for p in (jpeg, fits)]
+    with open_model("embedded", threads=1) as model:
+        asked = {"say": ("Describe this image.",), "score": (Choice.of(GALAXY10),)}
+        plain = ask(model, items, Journal(None, {}), "plain", **asked)
+        drawn = ask(model, items, Journal(None, {}), "drawn", change=as_seen(model), **asked)
+    assert plain == drawn
+    assert plain[0] != plain[1]
+
+
+def _itself(path: Path) -> Path:
+    return path
 
 
 def test_fewer_bits_of_the_embedded_model(votes: str, tmp_path: Path) -> None:

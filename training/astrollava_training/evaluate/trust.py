@@ -31,7 +31,7 @@ from astrollava_training.evaluate.resampling import Resampling
 from astrollava_training.evaluate.robustness import CHANGES, Said, agreement_row, shown, wording
 from astrollava_training.evaluate.robustness.fewer_bits import KINDS, stored_as, whole
 
-__all__ = ["Sample", "fewer_bits", "header", "trust"]
+__all__ = ["Sample", "as_seen", "fewer_bits", "header", "trust"]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def trust(model: Model, sample: Sample, journal: Journal) -> dict[str, Any]:
     resampling = sample.resampling(items)
     truths = [item.truth for item in items]
     labels = np.array([-1 if item.label is None else item.label for item in items])
-    see = _seen(model)
+    see = as_seen(model)
     nothing = _nothing(model)
     rest = ask(model, nothing, journal, "nothing", say=_PLAIN, score=_LABELS)
     plain = _said(model, ask(model, items, journal, "plain", say=_PLAIN, score=_LABELS), rest[0])
@@ -180,10 +180,13 @@ def _said(model: Model, replies: Sequence[Reply], blank: Reply, score: int = 0) 
     )
 
 
-def _seen(model: Model) -> Change:
-    """Return what draws a source as the model sees it, so that a change is made of that."""
-    rule = model.facts().get("render_rule") or "pad"
-    return partial(shown, size=model.image_size, rule=str(rule))
+def as_seen(model: Model) -> Change:
+    """Return what draws a source as a model sees it, so that changes are made of that."""
+    facts = model.facts()
+    rule, background = facts.get("render_rule"), facts.get("render_background")
+    return partial(
+        shown, size=model.image_size, rule=rule or "pad", background=background or (0, 0, 0)
+    )
 
 
 def _chain(first: Change, then: Change) -> Change:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,12 @@ __all__ = ["CHANGES", "Pixels", "shown"]
 Pixels = NDArray[np.uint8]
 
 
-def shown(source: Any, size: tuple[int, int], rule: str = "pad") -> Pixels:
+def shown(
+    source: Any,
+    size: tuple[int, int],
+    rule: str = "pad",
+    background: Sequence[int] = (0, 0, 0),
+) -> Pixels:
     """Return a picture as a model sees it.
 
     Parameters
@@ -33,10 +38,11 @@ def shown(source: Any, size: tuple[int, int], rule: str = "pad") -> Pixels:
         What `astrollava.images.read` takes.
     size : (int, int)
         Height and width in pixels.
-    rule : str
+    rule, background
         How it is fitted into that, see `astrollava.images.render`.
     """
-    rgb: Pixels = np.asarray(render(read(source), size=size, rule=rule).rgb)
+    drawn = render(read(source), size=size, rule=rule, background=background)
+    rgb: Pixels = np.asarray(drawn.rgb)
     return rgb
 
 
