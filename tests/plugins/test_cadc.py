@@ -25,6 +25,8 @@ from cutout_answers import fits_bytes, grid, sky
 from fetcher_suites import CoreSuite
 from vo_answers import Field, datalink, votable
 
+pytest.importorskip("astroquery", reason="the extra `fetch` is not installed")
+
 AT = SkyCoord(202.469575, 47.195258, unit="deg")
 VOTABLE = "application/x-votable+xml;content=datalink"
 PLANES: list[Field] = [

@@ -9,20 +9,27 @@ from urllib.parse import parse_qs
 import astropy.units as u
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 
+from astrollava import Describer
 from astrollava.errors import FetchRefused, ServiceError
+from astrollava.hooks import FactProvider, hookimpl
 from astrollava.hooks.testing import (
     Answer,
     FactProviderSuite,
     PluginSuite,
     Request,
     Service,
+    in_place,
     serving,
 )
 from astrollava_plugins import ned, simbad
 from astrollava_plugins.ned import Ned
 from astrollava_plugins.simbad import Simbad
+from cutout_answers import grid, sky
 from vo_answers import Field, ned_error, ned_objects, ned_redshifts, votable
+
+pytest.importorskip("astroquery", reason="the extra `fetch` is not installed")
 
 AT = SkyCoord(202.469575, 47.195258, unit="deg")
 VOTABLE = "application/x-votable+xml;serialization=TABLEDATA"
@@ -224,6 +231,36 @@ def test_failures_of_ned_are_not_kept(of_ned: Service) -> None:
         provider.facts(AT, 1 * u.arcmin)
     of_ned.fault = None
     assert provider.facts(AT, 1 * u.arcmin)
+
+
+class Catalogues:
+    """A plugin that gives both catalogues, asked on this machine."""
+
+    astrollava_contract = 1
+
+    def __init__(self, of_simbad: str, of_ned: str) -> None:
+        self._given = [Simbad(base_url=of_simbad), Ned(base_url=f"{of_ned}/cgi-bin")]
+
+    @hookimpl
+    def astrollava_fact_providers(self) -> list[FactProvider]:
+        return self._given
+
+
+def test_what_is_catalogued_stands_apart_from_what_was_seen(
+    of_simbad: Service, of_ned: Service
+) -> None:
+    """The model is not told, and the catalogues are asked only where they are named."""
+    header = fits.Header(grid(AT, pixels=(64, 64)).to_header())
+    image = fits.PrimaryHDU(sky(grid(AT, pixels=(64, 64))), header)
+    with in_place(Catalogues(of_simbad.url, of_ned.url)), Describer() as describer:
+        plain = describer.describe(image, max_tokens=8)
+        assert of_simbad.requests == of_ned.requests == []
+        told = describer.describe(image, max_tokens=8, facts="simbad, ned")
+    assert told.text == plain.text
+    assert not plain.catalogued
+    said = [(fact.source, fact.kind, fact.value, fact.reference) for fact in told.catalogued]
+    assert ("SIMBAD: M 51", "redshift", 0.001534, REFERENCE) in said
+    assert ("NED: MESSIER 051a", "type", "galaxy", "") in said
 
 
 @pytest.mark.remote_data

@@ -13,6 +13,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from PIL import Image
 
+from astrollava import Describer
 from astrollava.errors import CutoutTooLarge, EmptyCutout, OutsideFootprint, ServiceError
 from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serving
 from astrollava_plugins import legacy
@@ -247,6 +248,19 @@ def test_a_picture_stays_as_it_is_and_knows_where_it_is(service: Service) -> Non
 def test_the_footprint_is_only_sure_of_what_is_known(position: SkyCoord, said: bool | None) -> None:
     """A wrong yes costs a request; a wrong no hides images that are there."""
     assert LegacyFootprint().contains(position) is said
+
+
+@pytest.mark.parametrize("kind", [TestLegacy, TestLegacyPicture], ids=["fits", "jpeg"])
+def test_a_position_is_described_in_one_line(kind: type[CoreSuite]) -> None:
+    """From the sky to words, in data and in a finished picture alike."""
+    suite = kind()
+    with serving(suite.answer) as service, Describer() as describer:
+        fetcher = suite.make(service.url)
+        said = describer.describe(AT, fetch=fetcher, size=1 * u.arcmin, pixels=120, max_tokens=8)
+    assert said.text
+    assert said.provenance.source["fetcher"] == fetcher.name
+    assert said.provenance.source["centre"] == pytest.approx((AT.ra.deg, AT.dec.deg), abs=1e-4)
+    assert said.provenance.rendering["flipped"] is (kind is TestLegacy)
 
 
 @pytest.mark.remote_data

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -15,6 +15,7 @@ import pytest
 from astropy.table import Table
 
 from astrollava.errors import PluginError
+from astrollava.hooks.testing import ExporterSuite, PluginSuite
 from astrollava.images import example
 from sample_results import answer, classification, description, provenance
 
@@ -22,6 +23,7 @@ pytest.importorskip("pyvo.samp")
 
 from pyvo.samp import SAMPHubServer, SAMPIntegratedClient, conf
 
+from astrollava_plugins import samp
 from astrollava_plugins.samp import Samp, astrollava_exporters, send_image, send_table
 
 LOADS = {"table.load.votable": "tables", "image.load.fits": "images"}
@@ -75,6 +77,20 @@ def join(hub: SAMPHubServer) -> Iterator[Callable[..., Viewer]]:
     for client in joined:
         if client.is_connected:
             client.disconnect()
+
+
+class TestExporter(ExporterSuite):
+    @pytest.fixture(autouse=True)
+    def topcat(self, join: Callable[..., Viewer]) -> Viewer:
+        return join("TOPCAT", "table.load.votable")
+
+    def make(self) -> Samp:
+        return Samp()
+
+
+class TestPlugin(PluginSuite):
+    plugin: ClassVar[Any] = samp
+    entry = "samp"
 
 
 def local(url: str) -> Path:
