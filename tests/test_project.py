@@ -123,7 +123,11 @@ def test_all_names_exist(name: str) -> None:
 # Dependencies --------------------------------------------------------------------------------
 
 # Where the name to import is not the name to install.
-DISTRIBUTIONS = {"llama_cpp": "llama-cpp-python", "PIL": "pillow"}
+DISTRIBUTIONS = {
+    "llama_cpp": "llama-cpp-python",
+    "open_clip": "open-clip-torch",
+    "PIL": "pillow",
+}
 
 
 # Projects of their own: what they import is named by them, or by who runs their tests.
@@ -152,8 +156,8 @@ def imported_packages(folder: Path) -> set[str]:
         ("astrollava", ["fetch", "parity"]),
         ("astrollava/hooks/testing", ["test"]),
         ("plugins", ["fetch"]),
-        ("training", ["training"]),
-        ("tests", ["fetch", "parity", "training", "test"]),
+        ("training", ["training", "towers"]),
+        ("tests", ["fetch", "parity", "towers", "training", "test"]),
         ("docs", ["docs"]),
     ],
 )

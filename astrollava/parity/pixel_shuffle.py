@@ -16,6 +16,7 @@ __all__ = [
     "LlavaPixelShuffleForConditionalGeneration",
     "PixelShuffleProjector",
     "model_class",
+    "shuffled",
 ]
 
 FRAME: Final = ("<img>", "</img>")

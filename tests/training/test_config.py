@@ -24,7 +24,7 @@ from astrollava_training.config import (
 RECIPES = Path(__file__).parents[2] / "training" / "astrollava_training" / "recipes"
 
 
-GUIDE = Path(__file__).parents[2] / "docs" / "training.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "training-embedded.md"
 
 
 def recipe(tmp_path: Path, text: str) -> Path:

@@ -17,7 +17,7 @@ pytest.importorskip("tokenizers")
 from astrollava_training.config import Recipe
 from astrollava_training.contrastive.recipe import TowerRecipe
 from astrollava_training.kinds import KINDS, load_any
-from astrollava_training.recipe import LlavaRecipe, Lora
+from astrollava_training.recipe import Data, LlavaRecipe, Lora, Model, Stage, Train
 from astrollava_training.tables import RecipeError, set_values
 
 RECIPES = Path(__file__).parents[2] / "training" / "astrollava_training" / "recipes"
@@ -65,6 +65,28 @@ def test_the_recipes_that_the_issue_names_are_there() -> None:
     names = {"astrollava-7b", "astrollava-7b-lora", "astrollava-small", "embedded"}
     names |= {"ablation-no-stage-1", "encoder-swap", "tower"}
     assert {path.stem for path in RECIPES.glob("*.toml")} == names
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "training.md"
+
+
+def test_the_guide_names_every_key_and_its_recipe_loads(tmp_path: Path) -> None:
+    """A key that nobody can look up is an option that nobody uses."""
+    told = GUIDE.read_text("utf-8")
+    kinds = {
+        "stage": Stage, "model": Model, "data": Data, "train": Train, "lora": Lora,
+        "": LlavaRecipe,
+    }  # fmt: skip
+    for table, kind in kinds.items():
+        for field in dataclasses.fields(kind):
+            assert f"`{field.name}`" in told, f"{table}.{field.name}"
+    shown = told.split("```toml\n")[1].split("```")[0]
+    found = load_any(written(tmp_path, shown))
+    assert isinstance(found, LlavaRecipe)
+    assert found.stage2 is not None
+    assert found.stage2.lora == Lora(rank=64, alpha=128.0)
+    for path in RECIPES.glob("*.toml"):
+        assert f"| `{path.stem}` |" in told
 
 
 def load(name: str) -> LlavaRecipe:
