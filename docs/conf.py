@@ -10,7 +10,8 @@ copyright = "2026, The astrollava developers"
 release = version = astrollava.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
-exclude_patterns = ["_build"]
+# The example is a project of its own; the page on plugins leads to it.
+exclude_patterns = ["_build", "example-plugin"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
