@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import astropy.units as u
@@ -18,6 +22,7 @@ from astrollava.errors import (
     ServiceError,
 )
 from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serving
+from astrollava.images import read
 from astrollava_plugins import sia
 from astrollava_plugins.sia import VARIABLE, Sia2, named_services
 from cutout_answers import fits_bytes, grid, sky
@@ -283,6 +288,26 @@ def test_services_are_named_in_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert other.base_url == "http://127.0.0.1:8080/q"
     monkeypatch.delenv(VARIABLE)
     assert sia.astrollava_fetchers() == []
+
+
+def test_the_command_line_fetches_from_a_service_by_its_name(
+    service: Service, tmp_path: Path
+) -> None:
+    """The whole way: environment, entry point, service, file."""
+    out = tmp_path / "cut.fits"
+    asked = ["fetch", "202.469575 47.195258", "--from", "mine", "--size", "30arcsec"]
+    done = subprocess.run(
+        [sys.executable, "-m", "astrollava", *asked, "-o", str(out)],
+        env={**os.environ, VARIABLE: f"mine={service.url}/sia2"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    image = read(out)
+    assert image.centre == pytest.approx((AT.ra.deg, AT.dec.deg), abs=1e-4)
+    assert image.shape == (120, 120)
 
 
 @pytest.mark.parametrize("said", ["mine", "=https://a.org", "mine=ftp://a.org", "mine=https://"])
