@@ -176,7 +176,7 @@ def test_the_rules_by_hand() -> None:
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="nothing.gguf"):
+    with pytest.raises(ModelError, match=r"nothing\.gguf"):
         open_model(str(tmp_path / "nothing.gguf"))
     pytest.importorskip("torch")
     import llava_checkpoints

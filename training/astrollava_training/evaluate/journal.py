@@ -52,14 +52,19 @@ class Journal:
         for number, line in enumerate(lines):
             if not line.endswith(b"\n"):
                 break
-            entry = json.loads(line)
-            if number == 0:
-                self._check(path, entry["header"], wanted)
-            else:
-                view, name = entry.pop("view"), entry.pop("id")
-                scores = tuple(tuple(row) for row in entry["scores"])
-                reply = Reply(tuple(entry["texts"]), scores, entry["error"])
-                self._known[view, name] = reply
+            try:
+                entry = json.loads(line)
+                if number == 0:
+                    self._check(path, entry["header"], wanted)
+                else:
+                    scores = tuple(tuple(row) for row in entry["scores"])
+                    reply = Reply(tuple(entry["texts"]), scores, entry["error"])
+                    self._known[entry["view"], entry["id"]] = reply
+            except (ValueError, KeyError, TypeError) as error:
+                raise InvalidRequest(
+                    f"{path} is no journal of answers: line {number + 1} ({error})",
+                    hint="Write this report into another folder, or remove that file",
+                ) from None
             whole += len(line)
         return whole
 

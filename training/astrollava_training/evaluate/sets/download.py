@@ -70,7 +70,7 @@ PUBLISHED: Final[Mapping[str, Published]] = {
     ),
     "galaxy10-decals-test": Published(
         f"https://huggingface.co/datasets/matthieulel/galaxy10_decals/resolve/main/{_HUB_FILE}",
-        "galaxy10_decals-test.parquet",
+        "test-galaxy10_decals.parquet",
         listing="https://huggingface.co/api/datasets/matthieulel/galaxy10_decals?blobs=true",
     ),
 }

@@ -93,7 +93,7 @@ def read(path: Path) -> Dataset:
     ):
         raise InvalidRequest(
             f"{path} holds {len(images)} pictures of {images.dtype} and {len(labels)} answers from"
-            f" {labels.min(initial=0)} to {labels.max(initial=0)}",
+            f" {min(labels, default='none')} to {max(labels, default='none')}",
             expected="as many 8-bit pictures as answers, from 0 to 9",
         )
     sdss = images.shape[1] == _SDSS_SIDE

@@ -1,0 +1,115 @@
+"""An evaluation that is killed goes on where it was, and never on other answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astrollava.errors import InvalidRequest
+from astrollava_training.evaluate import Plan, Reply, evaluate, open_data
+from astrollava_training.evaluate.journal import Journal
+from astrollava_training.evaluate.run import JOURNAL
+from telling import Teller
+
+HEADER = {"model": "a", "data": {"sha256": "b"}}
+REPLIES = {
+    ("default", "a"): Reply(("It’s “é”.\n",), ((-1.5, -0.25),)),
+    ("default", "b"): Reply(error="broken"),
+    ("jpeg", "a"): Reply((), ()),
+}
+
+
+def write(path: Path) -> bytes:
+    journal = Journal(path, HEADER)
+    for (view, name), reply in REPLIES.items():
+        journal.add(view, name, reply)
+    journal.close()
+    return path.read_bytes()
+
+
+@given(st.data())
+def test_whatever_a_killed_process_left_is_gone_on_from(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """A half line read as a whole one, or left before the next, would lose or spoil answers."""
+    path = tmp_path_factory.mktemp("journal") / "answers.jsonl"
+    whole = write(path)
+    cut = data.draw(st.integers(0, len(whole)))
+    path.write_bytes(whole[:cut])
+    kept = whole[:cut].count(b"\n")
+    journal = Journal(path, HEADER)
+    assert len(journal) == max(kept - 1, 0)
+    for (view, name), reply in list(REPLIES.items())[: len(journal)]:
+        assert journal.get(view, name) == reply
+    for (view, name), reply in list(REPLIES.items())[len(journal) :]:
+        assert journal.get(view, name) is None
+        journal.add(view, name, reply)
+    journal.close()
+    assert path.read_bytes() == whole
+
+
+def test_answers_of_another_evaluation_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl")
+    with pytest.raises(InvalidRequest, match=r"another evaluation \(data differ\)"):
+        Journal(tmp_path / "a.jsonl", {**HEADER, "data": {"sha256": "c"}})
+    (tmp_path / "b.jsonl").write_text("no json\n")
+    with pytest.raises(InvalidRequest, match="no journal"):
+        Journal(tmp_path / "b.jsonl", HEADER)
+
+
+def test_nothing_is_asked_twice(tiny_votes: Path, tmp_path: Path) -> None:
+    model, plan = Teller(tiny_votes), Plan(paper=False, resamples=10)
+    first = evaluate(model, open_data(tiny_votes), plan, out=tmp_path)
+    asked = model.asked
+    again = evaluate(model, open_data(tiny_votes), plan, out=tmp_path)
+    assert model.asked == asked > 0
+    assert again.to_dict() == first.to_dict()
+    # Other scores of the same answers need no new ones; another model does.
+    evaluate(model, open_data(tiny_votes), Plan(paper=False, resamples=10, seed=4), out=tmp_path)
+    assert model.asked == asked
+    with pytest.raises(InvalidRequest, match="another folder"):
+        evaluate(Teller(tiny_votes, sure=0.5), open_data(tiny_votes), plan, out=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_an_evaluation_killed_again_and_again_ends_with_the_same_report(
+    tiny_votes: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("llama_cpp")
+    command = [
+        *(sys.executable, "-m", "astrollava_training", "evaluate", "embedded", "--split", "all"),
+        *("--data", str(tiny_votes), "--no-similarity", "--resamples", "20"),
+    ]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run([*command, "-o", str(whole)], check=True, timeout=200, **quiet)
+    lines = 1 + 16 + 1  # header, pictures, the blank one
+    assert len((whole / JOURNAL).read_bytes().splitlines()) == lines
+    kills = 0
+    for wanted in (3, 9):
+        started = subprocess.Popen([*command, "-o", str(broken)], **quiet)
+        deadline = time.monotonic() + 120
+        while started.poll() is None and time.monotonic() < deadline:
+            path = broken / JOURNAL
+            if path.is_file() and path.read_bytes().count(b"\n") >= wanted:
+                os.kill(started.pid, signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        started.communicate()
+        kills += started.returncode == -signal.SIGKILL
+    assert kills, "it was never killed: the test shows nothing"
+    assert not (broken / "report.json").exists()
+    subprocess.run([*command, "-o", str(broken)], check=True, timeout=200, **quiet)
+    for name in ("report.json", "report.md", "report.html", "pictures.jsonl"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    assert json.loads((broken / "report.json").read_bytes())["about"]["pictures"] == 16

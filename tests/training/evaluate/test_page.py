@@ -1,0 +1,76 @@
+"""The page of a report: complete without a network, and safe whatever a model says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from astrollava_training.evaluate import Plan, evaluate, open_data
+from astrollava_training.evaluate.page import page
+from telling import Teller
+
+ATTACK = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def report(shared_data: Path) -> Any:
+    votes = shared_data / "galaxies" / "votes.csv"
+    plan = Plan(paper=False, resamples=30, limit=80)
+    return evaluate(Teller(votes, wrong=0.3), open_data(votes), plan)
+
+
+def dom(document: Path, profile: Path) -> str:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next((found for name in names if (found := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip(f"no browser: none of {', '.join(names)} is on the PATH")
+    flags = [
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *(f"--user-data-dir={profile}", "--virtual-time-budget=2000", "--dump-dom"),
+    ]
+    done = subprocess.run(
+        [browser, *flags, document.as_uri()], capture_output=True, check=True, timeout=120
+    )
+    return done.stdout.decode("utf-8")
+
+
+def test_it_has_its_plots_tables_and_pictures_in_itself(report: Any) -> None:
+    html = page(report)
+    for part in ("Confusion matrix", "Reliability", "Recall of each class", "Risk over coverage"):
+        assert f'aria-label="{part}"' in html, part
+    assert html.count('src="data:image/jpeg;base64,') == len(report.worst) + len(report.samples)
+    assert not re.search(r'(?:src|href)="(?!data:)', html)
+    assert "NaN" not in html
+    assert "nan" not in re.findall(r">([^<]*)<", html)
+
+
+def test_the_verdict_follows_the_interval(report: Any) -> None:
+    assert "Beats every blind answer" in page(report)
+    labels = {**report.labels, "margin": dict(report.labels["margin"])}
+    lead = dataclasses.replace(labels["margin"]["accuracy"], low=-0.01)
+    labels["margin"]["accuracy"] = lead
+    blind = dataclasses.replace(report, labels=labels)
+    assert "Not shown to be better" in page(blind)
+    assert not blind.beats_blind
+
+
+@pytest.mark.browser
+def test_a_browser_shows_all_and_runs_nothing(report: Any, tmp_path: Path) -> None:
+    """Model output is untrusted: names and texts reach the page as words only."""
+    pictures = tuple({**p, "texts": {**p["texts"], "describe": ATTACK}} for p in report.pictures)
+    about = {**report.about, "model": ATTACK}
+    path = tmp_path / "report.html"
+    path.write_text(page(dataclasses.replace(report, pictures=pictures, about=about)), "utf-8")
+    found = dom(path, tmp_path / "profile")
+    assert "<title>owned" not in found
+    assert "onerror=alert(1)&gt;" in found
+    assert '<img src="x"' not in found
+    assert found.count("<svg") == 5
+    assert found.count("<article") == len(report.worst) + len(report.samples)
