@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +22,7 @@ from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serv
 from astrollava.images import read
 from astrollava_plugins import sia
 from astrollava_plugins.sia import VARIABLE, Sia2, named_services
+from command_line import run
 from cutout_answers import fits_bytes, grid, sky
 from fetcher_suites import CoreSuite
 from vo_answers import datalink, obscore, soda, votable
@@ -295,15 +293,8 @@ def test_the_command_line_fetches_from_a_service_by_its_name(
 ) -> None:
     """The whole way: environment, entry point, service, file."""
     out = tmp_path / "cut.fits"
-    asked = ["fetch", "202.469575 47.195258", "--from", "mine", "--size", "30arcsec"]
-    done = subprocess.run(
-        [sys.executable, "-m", "astrollava", *asked, "-o", str(out)],
-        env={**os.environ, VARIABLE: f"mine={service.url}/sia2"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    asked = ("fetch", "202.469575 47.195258", "--from", "mine", "--size", "30arcsec", "-o", out)
+    done = run(*asked, **{VARIABLE: f"mine={service.url}/sia2"})
     assert done.returncode == 0, done.stderr
     image = read(out)
     assert image.centre == pytest.approx((AT.ra.deg, AT.dec.deg), abs=1e-4)
