@@ -132,12 +132,15 @@ def _fetched(
     from astrollava.hooks.fetching import fetch as get
     from astrollava.hooks.manager import plugins
 
-    wanted: Any = bands
-    if all_bands:
-        if source == "auto":
-            source = choose(position, size, pixels=pixels)[0].fetcher.name
-        wanted = plugins().get_fetcher(source).bands
-    return get(source, position, size, pixels=pixels, bands=wanted, timeout=timeout)
+    if not all_bands:
+        return get(source, position, size, pixels=pixels, bands=bands, timeout=timeout)
+    chosen = ""
+    if source == "auto":
+        best = choose(position, size, pixels=pixels)[0]
+        source, chosen = best.fetcher.name, best.reason
+    every = plugins().get_fetcher(source).bands
+    image = get(source, position, size, pixels=pixels, bands=every, timeout=timeout)
+    return _with_source(image, {**image.source, "chosen": chosen}) if chosen else image
 
 
 def _with_source(image: SkyImage, source: dict[str, Any]) -> SkyImage:

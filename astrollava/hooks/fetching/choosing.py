@@ -13,6 +13,7 @@ from astrollava.errors import (
     EmptyCutout,
     FetchError,
     FetchRefused,
+    InvalidRequest,
     OutsideFootprint,
     UnknownFetcher,
 )
@@ -80,8 +81,8 @@ def choose(
 
     Raises
     ------
-    OutsideFootprint
-        If none can.
+    OutsideFootprint, InvalidRequest
+        If none can; the latter where no fetcher has such bands or scales.
     UnknownFetcher
         If there is no fetcher at all.
     """
@@ -99,6 +100,7 @@ def choose(
     ranked: list[tuple[tuple[Any, ...], Choice]] = []
     refused: list[str] = []
     last: AstrollavaError | None = None
+    wrong = 0
     for fetcher in fetchers:
         try:
             with uniform(fetcher.name):
@@ -107,10 +109,10 @@ def choose(
         except AstrollavaError as error:
             refused.append(f"{fetcher.name}: {error.problem}")
             last = error
+            wrong += isinstance(error, InvalidRequest)
     if not ranked:
-        raise OutsideFootprint(
-            "no survey can give this cutout", hint="; ".join(refused[:6])
-        ) from last
+        kind = InvalidRequest if wrong == len(refused) else OutsideFootprint
+        raise kind("no survey can give this cutout", hint="; ".join(refused[:6])) from last
     ranked.sort(key=lambda each: each[0])
     return [choice for _, choice in ranked]
 

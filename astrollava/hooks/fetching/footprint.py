@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -146,6 +147,8 @@ def _loaded(text: str) -> Any:
         from mocpy import MOC
     except ImportError:
         return None
+    # One that is left at the end of the program would complain on standard error.
+    atexit.register(_loaded.cache_clear)
     return MOC.from_string(text)
 
 

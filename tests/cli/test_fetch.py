@@ -1,0 +1,122 @@
+"""``astrollava fetch``: an image of a place on the sky, as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import astropy.units as u
+import pytest
+
+import sky_service as sky
+from astrollava.cli.fetch import parse_angle
+from astrollava.errors import InvalidRequest
+from astrollava.images import read
+from sky_service import SkyService, serving
+
+Run = Callable[..., CompletedProcess[str]]
+
+PLUGIN = """
+from astrollava.hooks import hookimpl
+from sky_service import SkyFetcher
+
+astrollava_contract = 1
+
+@hookimpl
+def astrollava_fetchers():
+    return [SkyFetcher(base_url={url!r})]
+"""
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SkyService]:
+    """A service, and a plugin for it that is installed as any is."""
+    from astrollava.hooks import manager
+
+    site = tmp_path / "site"
+    about = site / "skyplugin-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: skyplugin\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[astrollava]\nskyplugin = skyplugin_of_a_test\n")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("ASTROLLAVA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ASTROLLAVA_PLUGINS", "skyplugin")
+    monkeypatch.setattr(manager, "_state", {})
+    monkeypatch.delitem(__import__("sys").modules, "skyplugin_of_a_test", raising=False)
+    with serving() as service:
+        (site / "skyplugin_of_a_test.py").write_text(PLUGIN.format(url=service.url))
+        yield service
+
+
+def test_a_position_becomes_a_file(run: Run, service: SkyService, tmp_path: Path) -> None:
+    out = tmp_path / "out.fits"
+    done = run("fetch", "13:29:52.7 +47:11:43", "--from", "sky", "--size", "3arcmin", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{out}\n"
+    assert "Simulated Sky, g, r, z; 90 x 90 pixels, 2 arcsec/pixel" in done.stderr
+    assert "credit" in done.stderr
+    image = read(out)
+    assert image.bands == ("g", "r", "z")
+    assert image.centre == pytest.approx((202.469583, 47.195278), abs=1e-5)
+
+
+def test_auto_says_why(run: Run, service: SkyService, tmp_path: Path) -> None:
+    done = run("fetch", "202.47 47.195", "-o", tmp_path / "out.fits")
+    assert done.returncode == 0, done.stderr
+    assert "sky (Simulated Sky): its footprint has the position" in done.stderr
+
+
+def test_all_bands_and_a_picture(run: Run, service: SkyService, tmp_path: Path) -> None:
+    out = tmp_path / "out.fits"
+    done = run(
+        "fetch", "202.47 47.195", "-o", out, "--all-bands", "--picture", "--pixels", "64", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["files"] == [str(out), str(out.with_suffix(".png"))]
+    assert record["bands"] == ["g", "r", "z"]
+    assert record["chosen"]
+    assert read(out.with_suffix(".png")).shape == (64, 64)
+    assert (out.parent / "out.png").is_file()
+
+
+def test_failures_name_themselves(run: Run, service: SkyService, tmp_path: Path) -> None:
+    """A script tells a wrong option (2) from a service that has nothing or is down (5)."""
+    out = tmp_path / "out.fits"
+    service.next(sky.status(404, b"nothing observed there"))
+    done = run("fetch", "202.47 47.195", "--from", "sky", "-o", out)
+    assert done.returncode == 5
+    assert "nothing observed there" in done.stderr
+    for wrong, say in (
+        (["202.47 47.195", "--from", "skye"], "Did you mean sky"),
+        (["202.47 47.195", "--size", "3"], "--size"),
+        (["202.47 47.195", "--bands", "q"], "bands q of sky"),
+        (["202.47 47.195", "--from", "sky", "--bands", "q"], "g, r, z"),
+        (["202.47 97"], "no position"),
+        (["202.47 47.195", "--bands", "g", "--all-bands"], "both"),
+    ):
+        done = run("fetch", *wrong, "-o", out)
+        assert done.returncode == 2, (wrong, done.stderr)
+        assert say in done.stderr
+    asked = len(service.asked)
+    for name in ("out.txt", "nowhere/out.fits"):
+        done = run("fetch", "202.47 47.195", "-o", tmp_path / name)
+        assert done.returncode == 2
+    # Before anything is asked for.
+    assert len(service.asked) == asked
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("words", ["3arcmin", "3 arcmin", "3'", "180arcsec", '180"', "0.05deg"])
+def test_angles(words: str) -> None:
+    assert parse_angle(words).to_value(u.arcmin) == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    "words", ["", "3", "3kg", "-3arcmin", "nan deg", "inf deg", "[1,2] deg", "0'"]
+)
+def test_no_angles(words: str) -> None:
+    with pytest.raises(InvalidRequest, match="--size"):
+        parse_angle(words)
