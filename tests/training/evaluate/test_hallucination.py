@@ -74,7 +74,11 @@ def test_half_of_the_questions_are_about_what_is_not_there(
     assert len(set(chosen)) == len(chosen)
     for probe in chosen:
         assert features(truths[probe.picture])[probe.feature] is probe.there
-    assert max(Counter((p.picture, p.there) for p in chosen).values(), default=0) <= 3
+    if strategy == "balanced":
+        counts = Counter((probe.feature, probe.there) for probe in chosen)
+        assert all(counts[name, True] == counts[name, False] for name in FEATURES)
+    else:
+        assert max(Counter((p.picture, p.there) for p in chosen).values(), default=0) <= 3
     assert chosen == probes(truths, strategy, seed=seed)
 
 
@@ -100,6 +104,18 @@ def test_popular_asks_for_what_is_common_and_adversarial_for_what_goes_together(
     assert asked["popular"] == {"bar", "merging", "edge_on"}
     assert asked["adversarial"] == {"ring", "dust_lane", "disturbed"}
     assert asked["random"] == asked["popular"] | asked["adversarial"]
+
+
+def test_who_knows_what_is_rare_gains_nothing_where_features_are_balanced() -> None:
+    truths = [{"bar": "yes", "ring": "no", "spiral": "yes"} for _ in range(20)]
+    truths += [{"bar": "no", "ring": "yes", "spiral": "yes"} for _ in range(4)]
+    habits = told(truths, "No.") | {"bar": ["Yes."] * len(truths)}
+    blank = dict.fromkeys(FEATURES, "")
+    found = probe_tables(truths, habits, blank, resamples=20)
+    assert found["random"]["rows"]["model"]["accuracy"].value > 0.6
+    assert found["balanced"]["rows"]["model"]["accuracy"].value == 0.5
+    assert found["balanced"]["rows"]["constant"]["accuracy"].value == 0.5
+    assert found["balanced"]["n"] == 16
 
 
 def some_truths(count: int = 60) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 Questions about features that are absent, after POPE (Li et al. 2023, arXiv:2305.10355): as many
 questions about features that are there, answered "yes", as about features that are not, answered
 "no". The absent ones are chosen in three ways, each harder for a model that goes by what galaxies
-tend to have:
+tend to have, and in a fourth that is not POPE's:
 
 ``random``
     Any absent feature.
@@ -11,6 +11,9 @@ tend to have:
     The absent features that most pictures have.
 ``adversarial``
     The absent features that most often come together with those the picture has.
+``balanced``
+    Each feature as often where it is there as where it is not. Among the others most questions
+    about a rare feature are about its absence, and who knows what is rare answers them blind.
 
 What is there and what is not is what more than half of the voters say. Free descriptions are read
 by `statements`, and claims that no picture can show found by `astrollava.grounding`.
@@ -41,7 +44,7 @@ __all__ = [
     "probes",
 ]
 
-Strategy = Literal["random", "popular", "adversarial"]
+Strategy = Literal["random", "popular", "adversarial", "balanced"]
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
@@ -64,7 +67,7 @@ def probes(truths: Truths, strategy: Strategy, *, seed: int = 0) -> list[Probe]:
     ----------
     truths : sequence of mapping
         For each picture topic -> value, as far as it is decided.
-    strategy : {"random", "popular", "adversarial"}
+    strategy : {"random", "popular", "adversarial", "balanced"}
         Which absent features are asked about.
     seed : int
         Of the random choices.
@@ -72,16 +75,23 @@ def probes(truths: Truths, strategy: Strategy, *, seed: int = 0) -> list[Probe]:
     Returns
     -------
     list of Probe
-        At most three of each answer for a picture. Of the answer that there are more questions for,
-        some are left out at random until both are as many.
+        At most three of each answer for a picture, but for ``"balanced"``. Of the answer that there
+        are more questions for, some are left out at random until both are as many.
     """
     rng = np.random.default_rng(seed)
     known = [features(truth) for truth in truths]
+    if strategy == "balanced":
+        every = [Probe(i, name, yes) for i, own in enumerate(known) for name, yes in own.items()]
+        return sorted(
+            probe
+            for name in FEATURES
+            for probe in _even([probe for probe in every if probe.feature == name], rng)
+        )
     there = np.array([[own.get(name, False) for name in FEATURES] for own in known], int)
     there = there.reshape(len(known), len(FEATURES))
     popular = dict(zip(FEATURES, there.sum(axis=0), strict=True))
     together = dict(zip(FEATURES, there.T @ there, strict=True))
-    found: dict[bool, list[Probe]] = {True: [], False: []}
+    found: list[Probe] = []
     for picture, own in enumerate(known):
         shuffled = [list(own)[i] for i in rng.permutation(len(own))]
         present = [name for name in shuffled if own[name]]
@@ -91,11 +101,16 @@ def probes(truths: Truths, strategy: Strategy, *, seed: int = 0) -> list[Probe]:
         elif strategy == "adversarial":
             seen = there[picture]
             absent.sort(key=lambda name: -int(together[name] @ seen))
-        found[True] += [Probe(picture, name, True) for name in present[:_MOST]]
-        found[False] += [Probe(picture, name, False) for name in absent[:_MOST]]
-    count = min(map(len, found.values()))
-    kept = [one[i] for one in found.values() for i in np.sort(rng.permutation(len(one))[:count])]
-    return sorted(kept)
+        found += [Probe(picture, name, True) for name in present[:_MOST]]
+        found += [Probe(picture, name, False) for name in absent[:_MOST]]
+    return sorted(_even(found, rng))
+
+
+def _even(found: Sequence[Probe], rng: np.random.Generator) -> list[Probe]:
+    """Leave out at random until both answers are as many."""
+    sides = [[probe for probe in found if probe.there is there] for there in (True, False)]
+    count = min(map(len, sides))
+    return [side[i] for side in sides for i in np.sort(rng.permutation(len(side))[:count])]
 
 
 def probe_tables(
