@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
-def export(results: Result | Sequence[Result], path: str | PathLike[str], exporter: str) -> Path:
+def export(results: Result | Iterable[Result], path: str | PathLike[str], exporter: str) -> Path:
     """Write results with the exporter of a plugin.
 
     Parameters
     ----------
-    results : result, or sequence of results
+    results : result, or iterable of results
         One or more descriptions, answers, classifications or extractions.
     path : path-like
         The file to write; its folder must exist. What is there is lost.
@@ -44,7 +44,7 @@ def export(results: Result | Sequence[Result], path: str | PathLike[str], export
     from astrollava.hooks.manager import plugins
 
     writer = plugins().get_exporter(exporter)
-    given = list(results) if isinstance(results, Sequence) else [results]
+    given = list(results) if isinstance(results, Iterable) else [results]
     if not given:
         raise InvalidRequest("there is no result to export", expected="one or more")
     target = Path(path)

@@ -287,6 +287,9 @@ class Plugins:
         near = get_close_matches(name, offers, n=2)
         if near:
             return f"Did you mean {' or '.join(near)}?"
+        if self.broken:
+            names = ", ".join(broken.name for broken in self.broken)
+            return f"Broken, so that nothing of them is used: {names}. See astrollava plugins list"
         return "" if offers else "No plugin gives any: see astrollava plugins list"
 
 

@@ -359,6 +359,8 @@ def test_the_error_says_why_a_plugin_is_not_there(shelf: Shelf) -> None:
     there = shelf.load("-kept-out")
     with pytest.raises(UnknownFetcher, match=r"The plugin sky is broken: .*ModuleNotFoundError"):
         there.get_fetcher("sky")
+    with pytest.raises(UnknownFetcher, match="Broken, so that nothing of them is used: sky"):
+        there.get_fetcher("tesscut")
     with pytest.raises(UnknownFetcher, match="kept out by ASTROLLAVA_PLUGINS"):
         there.get_fetcher("kept-out")
 
