@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from astrollava.errors import CutoutTooLarge
+from astrollava.errors import CutoutTooLarge, ServiceError
 from astrollava.hooks.fetching import Cutout, http
 from astrollava_plugins._frames import read_frame, share_of, without_zeros
 
@@ -26,6 +26,8 @@ __all__ = ["CutoutService", "best_cutout", "cutouts_of", "links_at"]
 _SYNC = "ivo://ivoa.net/std/soda#sync"
 # Images that are tried where those before end within the square, and the share that will do.
 _TRIES, _ENOUGH = 3, 0.98
+# Not public, or listed and gone: another image may be there.
+_NOT_THIS_ONE = (401, 403, 404, 410)
 # A service that did not cut sends more sky than this many times the side asked for.
 _UNCUT = 4.0
 
@@ -90,10 +92,20 @@ def best_cutout(
     ------
     CutoutTooLarge
         If nothing is cut, and only whole files are offered or sent.
+    ServiceError
+        If no image is public, or the service fails.
     """
     found: list[tuple[float, SkyImage, str]] = []
+    refused: ServiceError | None = None
     for service in services:
-        frame = without_zeros(read_frame(service.cut(plan, radius, carrier).body, what))
+        try:
+            answer = service.cut(plan, radius, carrier)
+        except ServiceError as error:
+            if error.status not in _NOT_THIS_ONE:
+                raise
+            refused = error
+            continue
+        frame = without_zeros(read_frame(answer.body, what))
         if frame.pixel_scale is not None:
             wide = max(frame.shape) * frame.pixel_scale
             if wide > _UNCUT * float(plan.size.to_value("arcsec")) + 10 * frame.pixel_scale:
@@ -104,6 +116,8 @@ def best_cutout(
         found.append((share_of(plan, frame), frame, service.file))
         if found[-1][0] >= _ENOUGH or len(found) == _TRIES:
             break
+    if not found and refused is not None:
+        raise refused
     if not found:
         raise CutoutTooLarge(
             f"{what} offers no cutouts of the images there, only whole files",
@@ -160,10 +174,5 @@ def _service(row: Any, resource: Any) -> CutoutService:
     from pyvo.dal.adhoc import SodaQuery
 
     query = SodaQuery.from_resource(row, resource)
-    declared = {
-        entry.name
-        for group in resource.groups
-        if group.name == "inputParams"
-        for entry in group.entries
-    }
+    declared = {str(entry.name) for entry in _inputs(resource)}
     return CutoutService(str(query.queryurl), dict(query.items()), frozenset(declared))

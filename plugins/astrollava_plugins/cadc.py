@@ -108,12 +108,8 @@ class Cadc(Fetcher):
                 )
             # A little more than the square: what is cut is whole pixels.
             radius = 0.51 * plan.size + 2 * self.pixel_scale
-            best = [
-                best_cutout(
-                    plan, self._services(covering[band], carrier), radius, carrier, self.name
-                )
-                for band in plan.bands
-            ]
+            services = [self._services(covering[band], carrier) for band in plan.bands]
+            best = [best_cutout(plan, each, radius, carrier, self.name) for each in services]
         return together(
             plan,
             [frame for frame, _ in best],

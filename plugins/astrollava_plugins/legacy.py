@@ -119,7 +119,7 @@ class Legacy(_Viewer):
         except EmptyCutout as error:
             raise self._nothing(plan) from error
         self._check(image, plan)
-        planes = without_zeros(image).pixels
+        planes = without_zeros(image).pixels[self._order(image, plan)]
         for band, plane in zip(plan.bands, planes, strict=True):
             if not np.isfinite(plane).any():
                 raise EmptyCutout(
@@ -133,6 +133,16 @@ class Legacy(_Viewer):
             unit=image.unit or "nanomaggy",
             source={"layer": self.layer},
             red_last=True,
+        )
+
+    def _order(self, image: SkyImage, plan: Cutout) -> list[int]:
+        """Return where in the file the bands asked for are, as its header names them."""
+        if sorted(image.bands) == sorted(plan.bands):
+            return [image.bands.index(band) for band in plan.bands]
+        if all(name.isdigit() for name in image.bands):
+            return list(range(len(plan.bands)))  # it names none
+        raise ServiceError(
+            f"{self.name} sent bands {', '.join(image.bands)}", expected=", ".join(plan.bands)
         )
 
     def _check(self, image: SkyImage, plan: Cutout) -> None:

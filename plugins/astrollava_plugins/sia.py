@@ -15,6 +15,7 @@ else pyvo does by itself see `astrollava_plugins._soda`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -188,7 +189,7 @@ def _plain(value: Any, otherwise: float) -> float:
         number = float(value)
     except (TypeError, ValueError):
         return otherwise
-    return number if number == number else otherwise
+    return number if math.isfinite(number) else otherwise
 
 
 def _cutters(images: Any, row: Any, carrier: Carrier) -> Iterator[CutoutService]:

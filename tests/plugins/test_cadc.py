@@ -179,6 +179,27 @@ def test_a_stack_that_ends_there_gives_way_to_one_that_does_not(
     assert np.isfinite(image.pixels).all()
 
 
+def test_a_stack_that_is_not_public_gives_way_too(service: Service, archive: Archive) -> None:
+    """New stacks are their owners' for a year; older ones of the field are everybody's."""
+
+    def closed(request: Request) -> Answer:
+        if request.path == "/caom2ops/sync" and "3000" in request.query["ID"]:
+            return Answer(b"permission denied", "text/plain", 403)
+        return archive(request)
+
+    service.answer = closed
+    image = Cadc(base_url=service.url).fetch(AT, 30 * u.arcsec, bands="g")
+    assert image.source["files"] == ["cadc:CFHTMEGAPIPE/MegaPipe.310.232.g.MP9401.200.fits"]
+    service.answer = lambda request: (
+        Answer(b"permission denied", "text/plain", 403)
+        if request.path == "/caom2ops/sync"
+        else archive(request)
+    )
+    with pytest.raises(ServiceError, match="permission denied") as caught:
+        Cadc(base_url=service.url).fetch(AT, 30 * u.arcsec, bands="g")
+    assert caught.value.status == 403
+
+
 def test_what_ends_before_the_position_is_said(service: Service, archive: Archive) -> None:
     """A footprint is a polygon, and rounder than the stack."""
     archive.seen = dict.fromkeys(["g.MP9401.3000", "g.MP9401.200"], slice(0, 60))

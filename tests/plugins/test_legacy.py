@@ -152,6 +152,25 @@ def test_an_image_of_another_place_is_found_out(service: Service) -> None:
         Legacy(base_url=service.url).fetch(AT, 1 * u.arcmin, pixels=64)
 
 
+def test_bands_are_those_that_the_file_names(service: Service) -> None:
+    """In another order every colour would be wrong, and nobody would see it."""
+
+    def sorted_bands(request: Request) -> Answer:
+        asked = {
+            **request.query,
+            "bands": "".join(sorted(request.query["bands"], key="griz".index)),
+        }
+        return Answer(cutout(asked), "image/fits")
+
+    service.answer = sorted_bands
+    image = Legacy(base_url=service.url).fetch(AT, 1 * u.arcmin, pixels=64, bands="zg")
+    assert image.bands == ("z", "g")
+    assert [round(float(plane.max())) for plane in image.pixels] == [4, 1]
+    service.answer = lambda r: Answer(cutout({**r.query, "bands": "ri"}), "image/fits")
+    with pytest.raises(ServiceError, match="sent bands r, i"):
+        Legacy(base_url=service.url).fetch(AT, 1 * u.arcmin, pixels=64, bands="zg")
+
+
 def test_a_file_in_place_of_a_picture_is_found_out(service: Service) -> None:
     """Its values are no shades."""
     body = cutout({"ra": "1", "dec": "1", "size": "64", "bands": "grz"})
