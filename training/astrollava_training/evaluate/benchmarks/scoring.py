@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from astrollava.errors import InvalidRequest
 from astrollava_training.evaluate.asking import ask
-from astrollava_training.evaluate.baselines import Row, derangement, drawn
+from astrollava_training.evaluate.baselines import Row, derangement
 from astrollava_training.evaluate.benchmarks.choices import Question
 from astrollava_training.evaluate.items import Item
 from astrollava_training.evaluate.journal import Journal
@@ -146,11 +146,11 @@ def question_report(
     orders = chosen.orders[told]
     resampling = Resampling(len(kept), resamples=resamples, seed=seed)
     asked = orders >= 0
+    counts = np.array([len(question.options) for question in kept])
     given: dict[str, NDArray[np.generic]] = {
         "model": orders[:, 0] == right,
         "any order": ((orders == right[:, None]) | ~asked).all(axis=1),
-        "random": np.array([drawn(len(kept), len(q.options), seed)[i] for i, q in enumerate(kept)])
-        == right,
+        "random": np.random.default_rng((seed, 1)).integers(counts) == right,
         "letter": right == np.bincount(right).argmax(),
         "longest": np.array([int(np.argmax([len(o) for o in q.options])) for q in kept]) == right,
     }
