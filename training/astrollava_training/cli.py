@@ -25,6 +25,7 @@ __all__ = ["main"]
 _COMMANDS = (
     "astrollava_training.commands.run",
     "astrollava_training.commands.export",
+    "astrollava_training.commands.bench",
     "astrollava_training.commands.evaluate",
     "astrollava_training.commands.trust",
     "astrollava_training.commands.ratings",
