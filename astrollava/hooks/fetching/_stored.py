@@ -7,8 +7,8 @@ a header; where that does not either, as with tables of distortions, the image i
 
 from __future__ import annotations
 
-import hashlib
 import json
+import zlib
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from astrollava.images._quiet import quiet
 __all__ = ["decode", "encode"]
 
 _MAGIC: Final = b"astrollava-cutout 1\n"
-_DIGEST: Final = 32
+_CHECK: Final = 4
 
 
 def encode(image: SkyImage) -> tuple[bytes, ...] | None:
@@ -54,14 +54,14 @@ def encode(image: SkyImage) -> tuple[bytes, ...] | None:
         np.ascontiguousarray(image.pixels, "<f4").tobytes(),
         b"" if image.mask is None else np.packbits(image.mask).tobytes(),
     )
-    return (_digest(*parts), *parts)
+    return (_check(*parts), *parts)
 
 
 def decode(data: bytes) -> SkyImage | None:
     """Turn bytes into the image that they were made of, or None if one bit of them is not right."""
     view = memoryview(data)
-    start = _DIGEST + len(_MAGIC)
-    if bytes(view[_DIGEST:start]) != _MAGIC or bytes(view[:_DIGEST]) != _digest(view[_DIGEST:]):
+    start = _CHECK + len(_MAGIC)
+    if bytes(view[_CHECK:start]) != _MAGIC or bytes(view[:_CHECK]) != _check(view[_CHECK:]):
         return None
     begin = start + 4 + int.from_bytes(view[start : start + 4], "little")
     head = json.loads(bytes(view[start + 4 : begin]))
@@ -86,11 +86,12 @@ def decode(data: bytes) -> SkyImage | None:
     )
 
 
-def _digest(*parts: bytes | memoryview) -> bytes:
-    digest = hashlib.sha256()
+def _check(*parts: bytes | memoryview) -> bytes:
+    # It finds what a power failure leaves, at twice the speed of a SHA-256.
+    check = 0
     for part in parts:
-        digest.update(part)
-    return digest.digest()
+        check = zlib.crc32(part, check)
+    return check.to_bytes(_CHECK, "little")
 
 
 def _wcs_kept(wcs: Any, shape: tuple[int, int]) -> dict[str, Any] | None:
