@@ -181,18 +181,9 @@ def _said(row: Row, name: str) -> str:
 
 def _reaches(row: Row, plan: Cutout) -> bool:
     """Whether an observation's outline has the position, or none is known."""
-    from mocpy import MOC
+    from astrollava_plugins._outlines import covers
 
-    outline = _said(row, "stc_s")
-    if not outline:
-        return True
-    try:
-        # Of the frames that ESASky names, these two are the same to 0.02 arcsec.
-        moc = MOC.from_stcs(re.sub(r"\b(J2000|FK5)\b", "ICRS", outline), max_depth=14)
-    except ValueError:
-        return True
-    there = plan.position
-    return bool(moc.contains_lonlat(there.ra.reshape(1), there.dec.reshape(1))[0])
+    return covers(_said(row, "stc_s"), plan.position) is not False
 
 
 def _seconds(row: Row) -> float:

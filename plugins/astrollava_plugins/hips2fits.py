@@ -98,7 +98,8 @@ class Hips2Fits(Fetcher):
         most = 8 * plan.pixels**2 + (1 << 16)
         body = carrier.get(self.base_url, asked, max_bytes=most).body
         frame = without_constants(read_frame(body, self.name))
-        self._check_survey(body, band)
+        with carrier.reading():
+            self._check_survey(body, band)
         return frame
 
     def _check_survey(self, body: bytes, band: str) -> None:
