@@ -72,6 +72,28 @@ def language_model(folder: Path, kind: str = "llama", *, tied: bool = False) -> 
     return folder
 
 
+def in_turns(folder: Path) -> Path:
+    """Give a language model a chat template, as Qwen's: turns of text between tokens of its own."""
+    path = folder / "tokenizer.json"
+    text = path.read_text().replace('"<s>"', '"<|im_start|>"').replace('"</s>"', '"<|im_end|>"')
+    path.write_text(text)
+    template = (
+        "{%- if messages[0]['role'] == 'system' %}"
+        "{{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}"
+        "{%- else %}{{- '<|im_start|>system\\nYou are small.<|im_end|>\\n' }}{%- endif %}"
+        "{%- for message in messages %}{%- if message.role in ('user', 'assistant') %}"
+        "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
+        "{%- endif %}{%- endfor %}"
+        "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+    )
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    del config["bos_token"]
+    config |= {"eos_token": "<|im_end|>", "add_bos_token": False, "chat_template": template}
+    path.write_text(json.dumps(config))
+    return folder
+
+
 def _vision() -> dict[str, int]:
     return {
         "hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 3,

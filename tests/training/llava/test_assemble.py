@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,6 @@ def test_the_token_of_the_picture_has_a_row(parts: Path, language: str) -> None:
 
 def test_a_qwen_keeps_its_own_special_tokens(parts: Path, tmp_path: Path) -> None:
     """Adding one by its role would replace the others of that role."""
-    import shutil
-
     folder = tmp_path / "qwen2"
     shutil.copytree(parts / "qwen2", folder)
     path = folder / "tokenizer_config.json"
@@ -196,6 +195,13 @@ def test_what_does_not_go_together_is_refused_by_name(parts: Path, tmp_path: Pat
     ):  # fmt: skip
         with pytest.raises(kind, match=f"(?s){said}"):
             assemble(recipe(**asked))
+    far = tmp_path / "far"
+    shutil.copytree(llama, far)
+    said = json.loads((far / "config.json").read_text())
+    said["rope_parameters"] = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    (far / "config.json").write_text(json.dumps(said))
+    with pytest.raises(UnsupportedModel, match="rotary positions of the type 'dynamic'"):
+        assemble(recipe(tower=clip, language=far))
     start = llava_checkpoints.save(llava_checkpoints.model(), tmp_path / "llava")
     with pytest.raises(RecipeError, match="projector is 'pixel-shuffle'"):
         assemble(recipe(start=start, projector="pixel-shuffle"))
@@ -207,8 +213,6 @@ def test_a_tower_or_language_model_with_missing_weights_is_refused(
     parts: Path, tmp_path: Path
 ) -> None:
     """transformers would fill them with random numbers and a warning."""
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     for what, lost in (("clip", "encoder.layers.0.mlp.fc1.weight"), ("llama", "norm.weight")):
@@ -228,8 +232,6 @@ def test_a_name_of_the_hub_is_found_in_its_cache(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Machines that train often have no network."""
-    import shutil
-
     from huggingface_hub import constants
 
     commit = "0" * 40
@@ -282,8 +284,6 @@ def test_a_template_of_the_checkpoint_is_kept_where_a_stage_takes_it(
     parts: Path, tmp_path: Path
 ) -> None:
     """A model trained on its own template and exported with v1 would be asked in a foreign one."""
-    import shutil
-
     folder = tmp_path / "chatty"
     shutil.copytree(parts / "llama", folder)
     (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")

@@ -10,7 +10,7 @@ from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlavaConfig
 
 from astrollava.errors import InvalidCheckpoint, UnsupportedModel
-from astrollava.models.checkpoint import open_checkpoint
+from astrollava.models.checkpoint import LANGUAGES, open_checkpoint, read_language, read_tower
 from astrollava.parity.loading import load_model, quiet
 from astrollava.parity.pixel_shuffle import FRAME, model_class
 from astrollava_training.dataset.rows import IMAGE
@@ -25,7 +25,6 @@ __all__ = ["DTYPES", "Assembled", "Pictures", "assemble"]
 DTYPES: Final = {"bf16": torch.bfloat16, "fp32": torch.float32}
 """What ``train.dtype`` names."""
 
-_LANGUAGES: Final = ("llama", "qwen2", "mistral")
 _JOINED: Final = 2  # patches along a side under pixel shuffle, as InternVL has it
 _ROWS: Final = (
     64  # of the embeddings, a multiple: matrices of odd sizes are slow and do not quantize
@@ -172,10 +171,10 @@ def _start(asked: Model, dtype: torch.dtype) -> tuple[Any, Any, Any, Any]:
 def _language(folder: Any, dtype: torch.dtype) -> tuple[_Language, Any]:
     what = "the language model"
     kind = read_config(folder, what).get("model_type")
-    if kind not in _LANGUAGES:
+    if kind not in LANGUAGES:
         raise UnsupportedModel(
             f"{what} in {folder} is of the type {kind!r}",
-            expected=f"one of {', '.join(_LANGUAGES)}",
+            expected=f"one of {', '.join(LANGUAGES)}",
         )
     with quiet():
         net, found = AutoModelForCausalLM.from_pretrained(
@@ -266,6 +265,10 @@ def _join(
         tie_word_embeddings=tied,
         **extra,
     )
+    # What the converter would refuse at the end is refused before anything is trained.
+    read_tower(config.vision_config.to_dict(), "vision tower")
+    text = config.text_config.to_dict()
+    read_language(text, "language model", text["model_type"], tied=tied)
     with torch.device("meta"):
         model = model_class(config)(config)
     model.model.vision_tower = tower.model

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from astrollava.convert import convert
 from astrollava.engine.quantize import check_type
-from astrollava.errors import ModelError
+from astrollava.errors import InvalidRequest, ModelError
 from astrollava.models import ModelFiles
 from astrollava.parity import ParityReport, parity
 from astrollava.parity.loading import quiet
@@ -23,7 +23,8 @@ from astrollava_training.recipe import LlavaRecipe
 
 __all__ = ["export", "load", "save"]
 
-_WHOLE: Final = {"bf16": "bf16", "fp32": "f16"}  # what the weights are compared in, by their dtype
+#: What is compared before fewer bits are. In bf16 llama.cpp rounds activations, too, to eight bits.
+_WHOLE: Final = "f16"
 _REPORT: Final = "parity"
 
 
@@ -111,9 +112,12 @@ def export(
     check_type(quantize)
     if mmproj_quantize is not None:
         check_type(mmproj_quantize, projector=True)
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        raise InvalidRequest(
+            f"{keep} is not empty", expected="a new or empty folder for the checkpoint"
+        )
     sources = list(pictures)
     recipe, ready = load(run)
-    exact = _WHOLE[recipe.train.dtype]
     write = partial(convert, name=recipe.name, licence=recipe.licence or None)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the pair: /tmp may be small, and in memory.
@@ -121,7 +125,7 @@ def export(
     try:
         checkpoint = save(ready, keep or work / "checkpoint")
         del ready
-        write(checkpoint, work / "whole", quantize=exact)
+        write(checkpoint, work / "whole", quantize=_WHOLE)
         whole = parity(checkpoint, work / "whole", sources)
         if not whole.is_same:
             raise ModelError(
@@ -132,16 +136,16 @@ def export(
             )
         files = write(checkpoint, out, quantize=quantize, mmproj_quantize=mmproj_quantize)
         report = parity(checkpoint, out, sources)
-        _write(out, exact, whole, report)
+        _write(out, whole, report)
     finally:
         shutil.rmtree(work)
     return files, report
 
 
-def _write(out: Path, exact: str, whole: ParityReport, report: ParityReport) -> None:
-    values = {exact: whole.to_dict(), "stored": report.to_dict()}
+def _write(out: Path, whole: ParityReport, report: ParityReport) -> None:
+    values = {_WHOLE: whole.to_dict(), "stored": report.to_dict()}
     (out / f"{_REPORT}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     (out / f"{_REPORT}.txt").write_text(
-        f"At {exact}, against torch:\n\n{whole}\n\nAs stored here, against torch:\n\n{report}\n",
+        f"At {_WHOLE}, against torch:\n\n{whole}\n\nAs stored here, against torch:\n\n{report}\n",
         encoding="utf-8",
     )

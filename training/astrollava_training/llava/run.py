@@ -72,8 +72,10 @@ def run(
         that are not finite.
     """
     asked = list(recipe.stages) if stages is None else list(stages)
-    _check(recipe, out, asked, resume=resume)
     with joined(device) as world:
+        _check(recipe, out, asked, resume=resume)
+        # What the first process writes from here on must not look begun to the others.
+        world.wait()
         ready: Assembled | None = None
         for number in asked:
             if finished(out, number):
