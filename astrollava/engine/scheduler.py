@@ -26,7 +26,7 @@ from astrollava.engine.scoring import Scoring
 from astrollava.engine.slots import Slot
 from astrollava.errors import AstrollavaError, ClosedError, GenerationError
 
-__all__ = ["Scheduler"]
+__all__ = ["MakeContext", "Scheduler"]
 
 _log = logging.getLogger("astrollava")
 
