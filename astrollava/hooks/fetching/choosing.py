@@ -180,13 +180,22 @@ def fetch_best(
     choices = choose(position, size, pixels=pixels, bands=bands, fetchers=fetchers)
     passed: list[str] = []
     first: FetchError | None = None
-    for choice in choices[:_ASKED]:
+    bare: set[float] = set()
+    tried = 0
+    for choice in choices:
+        # The same survey at another service has nothing there either.
+        scale = round(float(choice.fetcher.pixel_scale.to_value("arcsec")), 3)
+        if tried == _ASKED or scale in bare:
+            continue
+        tried += 1
         try:
             image = fetch_from(choice.fetcher, choice.wanted, timeout=timeout, cache=cache)
         except FetchRefused:
             raise
         except FetchError as error:
             nothing = isinstance(error, OutsideFootprint | EmptyCutout)
+            if nothing:
+                bare.add(scale)
             why = "has nothing there" if nothing else f"failed: {error.problem}"
             passed.append(f"{choice.fetcher.name} {why}")
             _log.info("%s", passed[-1])

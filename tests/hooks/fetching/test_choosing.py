@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import astropy.units as u
+import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 
@@ -24,7 +25,7 @@ from astrollava.hooks.fetching import (
     choose,
 )
 from astrollava.hooks.fetching.choosing import fetch_best
-from sky_service import SkyFetcher, SkyService
+from sky_service import SkyFetcher, SkyService, fits_bytes
 
 NORTH = SkyCoord(202.47, 47.195, unit="deg")
 SOUTH = SkyCoord(20.0, -45.0, unit="deg")
@@ -111,6 +112,19 @@ def test_the_next_best_is_asked_where_the_best_has_nothing(service: SkyService) 
     assert image.source["fetcher"] == "fine"
     assert image.source["chosen"].startswith("fine (fine): its footprint has the position")
     assert image.source["chosen"].endswith("deep failed: 127.0.0.1 answered 404: 404 trouble")
+
+
+def test_a_survey_without_an_image_is_not_asked_for_elsewhere(service: SkyService) -> None:
+    """Three services of one survey would use up all the tries on the same hole in it."""
+    blank = sky.Reply(fits_bytes(values=np.zeros((1, 8, 8), np.float32)))
+    service.route(
+        "/cutout", lambda asked: blank if asked.query["pixels"] == "180" else sky._cutout(asked)
+    )
+    same = [survey(service, name=f"same-{n}", depth=25.0 - n) for n in range(3)]
+    other = survey(service, name="other", depth=20.0, pixel_scale=3 * u.arcsec)
+    image = fetch_best(NORTH, 6 * u.arcmin, fetchers=[*same, other])
+    assert image.source["fetcher"] == "other"
+    assert len(service.asked) == 2
 
 
 def test_the_best_ones_error_is_told_where_all_fail(service: SkyService) -> None:
