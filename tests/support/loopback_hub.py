@@ -74,6 +74,8 @@ def _answer(hub: Hub, request: BaseHTTPRequestHandler) -> None:
         return
     if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
         _send_listing(hub, request, found[1], found[2])
+    elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/[^/]+", path):
+        _send_tree(hub, request, found[1])
     elif found := re.fullmatch(r"/(?:cdn/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
         _send_file(hub, request, found[1], found[2], found[3])
     else:
@@ -108,6 +110,23 @@ def _send_listing(
         ],
     }
     _send(hub, request, 200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+
+def _send_tree(hub: Hub, request: BaseHTTPRequestHandler, repo: str) -> None:
+    files = hub.repositories.get(repo)
+    if files is None:
+        _send(hub, request, 404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        return
+    found = [
+        {
+            "type": "file",
+            "path": name,
+            "size": len(content),
+            "oid": hashlib.sha1(content).hexdigest(),
+        }
+        for name, content in files.items()
+    ]
+    _send(hub, request, 200, json.dumps(found).encode(), {"Content-Type": "application/json"})
 
 
 def _send_file(
