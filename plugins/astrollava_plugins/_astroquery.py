@@ -14,14 +14,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import requests
-import urllib3
-from requests.adapters import BaseAdapter
-from requests.structures import CaseInsensitiveDict
-
-from astrollava.errors import FetchError, ServiceError
+from astrollava.errors import FetchError, PluginError, ServiceError
 from astrollava.hooks.fetching import Fetcher, http
 from astrollava_plugins._votable import check_votable, is_votable
+
+_INSTALL = 'Install what the services need: pip install "astrollava[fetch]"'
+
+try:
+    import astroquery  # noqa: F401 - requests alone may be there for another's sake
+    import requests
+    import urllib3
+    from requests.adapters import BaseAdapter
+    from requests.structures import CaseInsensitiveDict
+except ImportError as error:
+    package = str(error.name).partition(".")[0]
+    raise PluginError(f"{package} is not installed", hint=_INSTALL) from error
 
 __all__ = ["Carrier"]
 
@@ -108,12 +115,15 @@ class Carrier(BaseAdapter):
         """Turn what astroquery or pyvo raises into a `ServiceError` with the service's own words.
 
         They raise a dozen kinds of errors at an answer of another shape than they expect, and
-        swallow some that they should not.
+        swallow some that they should not. What is not installed is a `PluginError`.
         """
         try:
             yield
         except FetchError:
             raise
+        except ImportError as error:
+            package = str(error.name).partition(".")[0]
+            raise PluginError(f"{package} is not installed", hint=_INSTALL) from error
         except Exception as error:
             if self._failure is not None:
                 raise self._failure from error

@@ -83,14 +83,14 @@ class Hips2Fits(Fetcher):
         )
 
     def _frame(self, carrier: Carrier, plan: Cutout, band: str) -> SkyImage:
-        from astroquery.hips2fits import hips2fitsClass
-
         from astrollava_plugins._blank import without_constants
         from astrollava_plugins._frames import read_frame
         from astrollava_plugins._grid import north_up
 
         grid = north_up(plan.position, plan.size, plan.pixels)
         with carrier.reading():
+            from astroquery.hips2fits import hips2fitsClass
+
             asked = hips2fitsClass().query_with_wcs(
                 hips=self.hips[band], wcs=grid, format="fits", get_query_payload=True
             )

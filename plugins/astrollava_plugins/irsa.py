@@ -80,9 +80,10 @@ class Irsa(Fetcher):
     def _found(self, carrier: Carrier, plan: Cutout) -> Table:
         """Look up the images that have the position."""
         from astropy.coordinates import SkyCoord
-        from astroquery.ipac.irsa import IrsaClass
 
         with carrier.reading():
+            from astroquery.ipac.irsa import IrsaClass
+
             service = IrsaClass()
             service._session = carrier.session
             service.sia_url = self.base_url

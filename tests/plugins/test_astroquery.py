@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -132,6 +134,22 @@ def test_a_programming_error_of_ours_still_shows_itself(service) -> None:
     with pytest.raises(ServiceError, match="ZeroDivisionError: division") as caught, way.reading():
         1 / 0  # noqa: B018
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("missing", ["astroquery", "requests", "matplotlib"])
+def test_what_is_not_installed_is_named(missing) -> None:
+    """Without the extra a traceback would end in somebody else's module."""
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from astropy import units as u; from astropy.coordinates import SkyCoord\n"
+        "from astrollava.errors import PluginError\n"
+        "from astrollava_plugins.hips2fits import DSS2\n"
+        "try: DSS2().fetch(SkyCoord(1 * u.deg, 1 * u.deg), 1 * u.arcmin)\n"
+        "except PluginError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert f"{missing} is not installed" in done.stdout, done.stderr
+    assert "astrollava[fetch]" in done.stdout
 
 
 def test_pyvo_cannot_swallow_a_refusal(service) -> None:
