@@ -15,6 +15,7 @@ from astrollava.errors import InvalidRequest
 from astrollava.vocabularies import GALAXY10, from_labels
 from astrollava_training.cli import main
 from astrollava_training.evaluate.asking import ask
+from astrollava_training.evaluate.benchmarks import Question, ask_questions
 from astrollava_training.evaluate.items import Dataset, Item
 from astrollava_training.evaluate.journal import Journal
 from astrollava_training.evaluate.models import Choice, open_model
@@ -210,6 +211,25 @@ def test_questions_and_retention_of_the_embedded_model(votes: str, tmp_path: Pat
     assert main(["retention", str(file), *models, "--resamples", "20", "-o", str(out)]) == 0
     (row,) = json.loads((out / "retention.json").read_text("utf-8"))["rows"].values()
     assert (row["lost"], row["gained"], row["p"]) == (0, 0, 1.0)
+
+
+def test_questions_to_a_checkpoint_of_torch(votes: str, tmp_path: Path) -> None:
+    """Two runtimes, one score: what is asked must not depend on who computes it."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    import llava_checkpoints
+    from astrollava.convert import convert
+
+    folder = llava_checkpoints.save(llava_checkpoints.model(tower="siglip"), tmp_path / "model")
+    files = convert(folder, tmp_path / "pair", quantize="f32", mmproj_quantize="f32")
+    pictures = sorted((Path(votes).parent / "images").glob("*.jpg"))[:3]
+    questions = [Question(str(i), "?", ("x", "y"), 0, p) for i, p in enumerate(pictures)]
+    chosen = []
+    for name in (str(folder), f"{files.text},{files.mmproj}"):
+        with open_model(name, device="cpu", threads=1) as model:
+            chosen.append(ask_questions(model, questions, Journal(None, {})))
+    assert chosen[0].orders.tolist() == chosen[1].orders.tolist()
+    assert chosen[0].blank.tolist() == chosen[1].blank.tolist()
 
 
 def test_sheets_from_a_table_and_their_scores(

@@ -107,7 +107,9 @@ def test_questions_of_different_lengths_and_without_answers() -> None:
     assert found["n"] == 2
     assert found["rows"]["model"]["accuracy"].value == 0.5
     with pytest.raises(InvalidRequest, match="its answer"):
-        question_report(questions[1:2], Chosen(chosen.orders[1:2], *[np.empty(0, int)] * 2))
+        question_report(questions[1:2], chosen)
+    with pytest.raises(InvalidRequest, match="its answer"):
+        retention(questions[1:2], chosen, chosen)
 
 
 def test_retention_by_hand() -> None:

@@ -135,12 +135,7 @@ def question_report(
     InvalidRequest
         No question has its answer.
     """
-    told = [i for i, question in enumerate(questions) if question.answer is not None]
-    if not told:
-        raise InvalidRequest(
-            "none of the questions has its answer",
-            hint="Send what was chosen to those who keep the answers; it is in predictions.csv",
-        )
+    told = _told(questions)
     kept = [questions[i] for i in told]
     right = np.array([question.answer for question in kept])
     orders = chosen.orders[told]
@@ -171,6 +166,17 @@ def question_report(
         "letters": _letters(kept, orders),
         "categories": _categories(kept, given["model"]),
     }
+
+
+def _told(questions: Sequence[Question]) -> list[int]:
+    """Return the places of the questions whose answers are told; there must be one."""
+    told = [i for i, question in enumerate(questions) if question.answer is not None]
+    if not told:
+        raise InvalidRequest(
+            "none of the questions has its answer",
+            hint="Send what was chosen to those who keep the answers; it is in predictions.csv",
+        )
+    return told
 
 
 def _letters(questions: Sequence[Question], orders: NDArray[np.int64]) -> dict[str, int]:
@@ -218,7 +224,7 @@ def retention(
         was right before that still is), ``lost`` and ``gained`` (questions), and ``p``: the exact
         two-sided McNemar test of as many lost as gained.
     """
-    told = [i for i, question in enumerate(questions) if question.answer is not None]
+    told = _told(questions)
     right = np.array([questions[i].answer for i in told])
     first = (before.orders[told, 0] == right).astype(float)
     second = (after.orders[told, 0] == right).astype(float)

@@ -7,6 +7,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+__all__ = [
+    "CLASSES",
+    "LETTERS",
+    "QUESTION",
+    "Doc",
+    "Result",
+    "galaxy10_accuracy",
+    "galaxy10_balanced_accuracy",
+    "galaxy10_constant",
+    "galaxy10_doc_to_target",
+    "galaxy10_doc_to_text",
+    "galaxy10_doc_to_visual",
+    "galaxy10_macro_f1",
+    "galaxy10_process_results",
+    "galaxy10_read",
+    "galaxy10_unanswered",
+]
+
 #: Classes in the order of the data set's labels, 0 to 9.
 CLASSES = (
     "Disturbed Galaxies",
