@@ -29,6 +29,8 @@ READING: Final = (*_OF_IMAGES, *_OF_SERVICES)
 
 #: Cutouts that are asked for at the same time; each service has a lower limit of its own.
 _THREADS: Final = 8
+#: Questions that a catalogue is asked at the same time.
+_FACTS_AT_ONCE: Final = 4
 
 Source = TypeVar("Source")
 Taken = TypeVar("Taken")
@@ -46,8 +48,11 @@ def image_of(source: Any, options: Mapping[str, Any]) -> SkyImage:
         return images.read(_fetched(source, options), **reading)
     coordinates = sys.modules.get("astropy.coordinates")
     pointed = coordinates is not None and isinstance(source, coordinates.SkyCoord)
-    if pointed or "size" in options or "pixels" in options:
-        what = "a position" if pointed else "size" if "size" in options else "pixels"
+    lone = [name for name in _OF_SERVICES if name in options]
+    if options.get("facts"):
+        lone = [name for name in lone if name != "timeout"]
+    if pointed or lone:
+        what = "a position" if pointed else lone[0]
         raise InvalidRequest(
             f"{what} without fetch",
             expected="the survey to fetch from",
@@ -148,6 +153,7 @@ class Facts:
 
     def _of(self, provider: Any, position: SkyCoord, radius: Quantity) -> list[Catalogued]:
         from astrollava.hooks import Fact
+        from astrollava.hooks.fetching._limits import at_most
         from astrollava.hooks.fetching.trying import trying
         from astrollava.hooks.fetching.uniform import uniform
 
@@ -158,7 +164,8 @@ class Facts:
                     raise PluginError(f"{provider.name} gave something that is no Fact")
                 return [Catalogued(**fact.to_dict()) for fact in given]
 
-        return trying(ask, name=provider.name, timeout=self._timeout)[0]
+        with at_most(_FACTS_AT_ONCE, provider.name):
+            return trying(ask, name=provider.name, timeout=self._timeout)[0]
 
 
 def catalogued(

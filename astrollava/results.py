@@ -138,7 +138,9 @@ class Catalogued:
             said.append(f"{self.separation:.1f} arcsec away")
         if self.reference:
             said.append(self.reference)
-        return f"{self.kind} {value}{unit} ({', '.join(said)})"
+        words = f"{self.kind} {value}{unit} ({', '.join(said)})"
+        # Words of a catalogue must not move the cursor of a terminal.
+        return "".join(sign if sign.isprintable() else " " for sign in words)
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,7 @@ def test_bands_and_pixels_are_asked_of_the_service(
         (M51, {}, InvalidRequest, "a position without fetch"),
         (M51, {"size": SIZE}, InvalidRequest, "a position without fetch"),
         ("a.fits", {"size": SIZE}, InvalidRequest, "size without fetch"),
+        ("a.fits", {"timeout": 3}, InvalidRequest, "timeout without fetch"),
         (M51, {"fetch": "sky"}, InvalidRequest, "fetch without a size"),
         (M51, {"fetch": "skye", "size": SIZE}, UnknownFetcher, "Did you mean sky"),
         (M51, {"fetch": "sky", "size": SIZE, "hdu": 1}, InvalidRequest, "hdu"),
@@ -201,7 +202,7 @@ def test_errors_take_the_place_of_their_image(
         number = round(asked.number("ra"))
         if number == 2:
             return sky.Reply(b"nothing there", "text/plain", 404)
-        return sky._cutout(asked)
+        return sky.cutout(asked)
 
     service.route("/cutout", answer)
     sources = [SkyCoord(n, 10, unit="deg") for n in range(1, 5)] + ["91 91"]
@@ -225,7 +226,7 @@ def test_a_slow_one_holds_up_no_other(
     def answer(asked: sky.Asked) -> sky.Reply:
         if asked.number("ra") < 3.5:
             held.wait(20)
-        return sky._cutout(asked)
+        return sky.cutout(asked)
 
     service.route("/cutout", answer)
     positions = [SkyCoord(n, 10, unit="deg") for n in range(1, 9)]
@@ -251,7 +252,7 @@ def test_leaving_early_waits_for_no_service(
     def answer(asked: sky.Asked) -> sky.Reply:
         if asked.number("ra") > 1.5:
             service.released.wait(60)
-        return sky._cutout(asked)
+        return sky.cutout(asked)
 
     service.route("/cutout", answer)
     positions = [SkyCoord(n, 9, unit="deg") for n in range(1, 20)]

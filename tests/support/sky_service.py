@@ -40,6 +40,7 @@ __all__ = [
     "Wire",
     "break_off",
     "celestial",
+    "cutout",
     "drip",
     "drip_head",
     "empty_list",
@@ -102,6 +103,7 @@ class Wire:
 
     def head(self, code: int, headers: Mapping[str, str]) -> None:
         self._handler.send_response(code)
+        self._handler.send_header("Connection", "close")
         for name, value in headers.items():
             self._handler.send_header(name, value)
         self._handler.end_headers()
@@ -132,7 +134,7 @@ class SkyService:
         self._always: Trouble | None = None
         self._lock = threading.Lock()
         self._busy = 0
-        self.route("/cutout", _cutout)
+        self.route("/cutout", cutout)
         self.route("/picture", _picture)
         self.route("/table", lambda asked: Reply(votable_bytes(), "application/x-votable+xml"))
         self.route("/list", lambda asked: Reply(json_bytes([{"id": 1}]), "application/json"))
@@ -371,7 +373,7 @@ def wrong_type(kind: str = "image/png") -> Trouble:
     return trouble
 
 
-def _cutout(asked: Asked) -> Reply:
+def cutout(asked: Asked) -> Reply:
     bands = asked.query.get("bands", "g,r,z").split(",")
     pixels = int(asked.query.get("pixels", "64"))
     ra, dec, size = (asked.number(name) for name in ("ra", "dec", "size"))

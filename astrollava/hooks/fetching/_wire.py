@@ -77,7 +77,7 @@ class _Timed:
         self._sock.sendall(data)
 
     def close(self) -> None:
-        self._sock.close()
+        """Leave it open: `http.client` closes it before it reads, where no other request follows."""
 
 
 @contextlib.contextmanager

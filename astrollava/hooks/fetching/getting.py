@@ -128,7 +128,9 @@ def fetch_from(
         found = kept.get(key)
         if found is not None:
             return found
-    with at_most(fetcher.at_once, fetcher.name), http.recorded() as records:
+    # Several fetchers may ask one host.
+    host = fetcher.hosts[0] if fetcher.hosts else fetcher.name
+    with at_most(fetcher.at_once, host), http.recorded() as records:
         image, tried = trying(
             lambda left: _once(fetcher, wanted, left), name=fetcher.name, timeout=timeout
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -114,7 +115,7 @@ def _looked_up(name: str, timeout: float) -> SkyCoord:
     which = "SNV" if database == "all" else database[0].upper()
     addresses = sesame_url.get()
     addresses = [addresses] if isinstance(addresses, str) else list(addresses)
-    shelf = Shelf(cache_folder("names"), ".position", _NAMES_BYTES, what="positions of names")
+    shelf = _names_in(str(cache_folder("names")))
     said = json.dumps([name, which, addresses])
     key = hashlib.sha256(said.encode()).hexdigest()
     found = _remembered(shelf, key)
@@ -122,6 +123,11 @@ def _looked_up(name: str, timeout: float) -> SkyCoord:
         found = _asked(name, which, addresses, timeout)
         shelf.write(key, json.dumps(found).encode())
     return SkyCoord(found[0] * u.deg, found[1] * u.deg)
+
+
+@functools.lru_cache(maxsize=4)
+def _names_in(folder: str) -> Shelf:
+    return Shelf(folder, ".position", _NAMES_BYTES, what="positions of names")
 
 
 def _remembered(shelf: Shelf, key: str) -> tuple[float, float] | None:

@@ -7,6 +7,7 @@ import logging
 import queue
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -77,10 +78,12 @@ def trying(
 def _may_pass(error: ServiceError | FetchTimeout) -> bool:
     if isinstance(error, FetchTimeout) or error.status in _PASSING:
         return True
-    # A connection that broke off, or an image cut short by one; not a machine that is offline.
+    # A connection that broke off, or an image cut short by one; not a machine that is offline or
+    # somebody else than it says.
     cause = error.__cause__
-    broke = isinstance(cause, OSError | CorruptImage) and not isinstance(cause, socket.gaierror)
-    return broke and error.status is None
+    broke = isinstance(cause, OSError | CorruptImage)
+    lasting = isinstance(cause, socket.gaierror | ssl.SSLCertVerificationError)
+    return broke and not lasting and error.status is None
 
 
 def _pause(error: ServiceError | FetchTimeout, tried: int) -> float:

@@ -118,7 +118,7 @@ def test_a_survey_without_an_image_is_not_asked_for_elsewhere(service: SkyServic
     """Three services of one survey would use up all the tries on the same hole in it."""
     blank = sky.Reply(fits_bytes(values=np.zeros((1, 8, 8), np.float32)))
     service.route(
-        "/cutout", lambda asked: blank if asked.query["pixels"] == "180" else sky._cutout(asked)
+        "/cutout", lambda asked: blank if asked.query["pixels"] == "180" else sky.cutout(asked)
     )
     same = [survey(service, name=f"same-{n}", depth=25.0 - n) for n in range(3)]
     other = survey(service, name="other", depth=20.0, pixel_scale=3 * u.arcsec)

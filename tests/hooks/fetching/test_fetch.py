@@ -67,7 +67,7 @@ def test_passwords_in_addresses_are_not_recorded(service: SkyService, m51: SkyCo
         def get(self, address: str, params: Any = None, **options: Any) -> Any:
             return super().get(address, {**params, "api_token": "hunter2"}, **options)
 
-    service.route("/secret/cutout", sky._cutout)
+    service.route("/secret/cutout", sky.cutout)
     image = fetch(WithToken(base_url=service.url), m51, SIZE)
     assert "hunter2" in service.asked[0].query.values()
     assert "hunter2" not in json.dumps(image.describe_source())
