@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import tiny_corpus
 from astrollava_training.dataset.batches import padded, row
 from astrollava_training.loop import activations
-from astrollava_training.loop.attention import Segments, attend, block_mask, packed, works_varlen
+from astrollava_training.loop.attention import Segments, attend, packed, works_varlen
 from astrollava_training.loop.forward import Learner
 from astrollava_training.loop.loss import linear_cross_entropy
 
@@ -235,27 +235,22 @@ def test_what_is_said_is_what_transformers_say(corpus: Any) -> None:
     assert said.tolist() == ids[0, asked:].tolist()
 
 
-def test_ways_to_attend_agree() -> None:
-    """The way for a GPU is chosen by comparison with these: they must agree among themselves."""
+def test_each_attends_as_under_a_block_mask() -> None:
+    """The way for a GPU is chosen by comparison with this one: it must be right by itself."""
     torch.manual_seed(1)
     query, key, value = (torch.randn(40, heads, 8) for heads in (4, 2, 2))
     bounds = (0, 3, 4, 20, 40)
-    found = [
-        attend(
-            query,
-            key,
-            value,
-            Segments.of(bounds, torch.device("cpu"), longest=40, block=block),
-            None,
-        )
-        for block in (True, False)
-    ]
-    assert torch.allclose(found[0], found[1], atol=1e-6)
-    mask = block_mask(bounds, torch.device("cpu"))[0, 0]
-    for a in range(40):
-        for b in range(40):
-            together = any(x <= a < y and x <= b < y for x, y in itertools.pairwise(bounds))
-            assert bool(mask[a, b]) == (together and b <= a)
+    mask = torch.zeros(40, 40, dtype=torch.bool)
+    for begin, end in itertools.pairwise(bounds):
+        mask[begin:end, begin:end] = torch.ones(end - begin, end - begin).tril().bool()
+    wanted = torch.nn.functional.scaled_dot_product_attention(
+        query.transpose(0, 1),
+        key.repeat_interleave(2, 1).transpose(0, 1),
+        value.repeat_interleave(2, 1).transpose(0, 1),
+        attn_mask=mask,
+    ).transpose(0, 1)
+    segments = Segments.of(bounds, torch.device("cpu"), longest=40)
+    assert torch.allclose(attend(query, key, value, segments, None), wanted, atol=1e-6)
 
 
 def test_no_gpu_no_variable_length_attention() -> None:
