@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,32 @@ def tokenizer(folder: Path, vocab_size: int = 420) -> int:
     return int(bpe.get_vocab_size())
 
 
-def language_model(folder: Path, kind: str = "llama", *, tied: bool = False) -> Path:
+def vicuna_tokenizer(folder: Path) -> int:
+    """Write a tokenizer as Vicuna's repository holds it: a ``tokenizer.model`` alone."""
+    import tiny_tokenizers
+
+    bpe = tiny_tokenizers.llama(folder, "normalizer", files="model")
+    config = {
+        "tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False,
+        "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "legacy": True,
+        "clean_up_tokenization_spaces": False,
+    }  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return int(bpe.get_vocab_size())
+
+
+def language_model(
+    folder: Path,
+    kind: str = "llama",
+    *,
+    tied: bool = False,
+    words: Callable[[Path], int] | None = None,
+) -> Path:
     """Write a language model of two layers with random weights, and its tokenizer."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-    tokens = tokenizer(folder)
+    tokens = (words or tokenizer)(folder)
     classes = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
     make, model = classes[kind]
     torch.manual_seed(3)

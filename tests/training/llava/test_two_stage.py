@@ -343,6 +343,17 @@ def test_a_qwen_in_its_own_template_goes_the_whole_way(
     assert_says_the_same(tmp_path / "run", data, tmp_path)
 
 
+def test_a_vicuna_with_a_sentencepiece_model_goes_the_whole_way(
+    recipe: LlavaRecipe, data: Path, parts: Path, tmp_path: Path
+) -> None:
+    """The paper's language model: what is written around spaces and the picture differs there."""
+    pytest.importorskip("sentencepiece")
+    language = tiny_parts.language_model(tmp_path / "vicuna", words=tiny_parts.vicuna_tokenizer)
+    model = Model(tower=str(parts / "clip"), language=str(language))
+    run(dataclasses.replace(recipe, model=model), data, tmp_path / "run", device="cpu", workers=0)
+    assert_says_the_same(tmp_path / "run", data, tmp_path)
+
+
 def test_bf16_with_eight_bit_states_goes_the_whole_way(
     recipe: LlavaRecipe, data: Path, tmp_path: Path
 ) -> None:

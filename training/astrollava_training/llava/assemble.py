@@ -190,8 +190,15 @@ def _language(folder: Any, dtype: torch.dtype) -> tuple[_Language, Any]:
 
 
 def _tokenizer(folder: Any) -> Any:
-    with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (ValueError, ImportError, OSError) as error:
+        raise InvalidCheckpoint(
+            f"the tokenizer in {folder} cannot be read: {error}",
+            expected="a tokenizer.json, or a tokenizer.model",
+            hint="A tokenizer.model is read with the packages sentencepiece and protobuf",
+        ) from error
     if not getattr(tokenizer, "is_fast", False) or tokenizer.eos_token is None:
         raise UnsupportedModel(
             f"the tokenizer in {folder} has no fast form, or no token that ends a text",
