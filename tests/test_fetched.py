@@ -14,6 +14,7 @@ import jsonschema
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.coordinates.name_resolve import sesame_url
 from astropy.table import Table
 
 import sky_service as sky
@@ -144,6 +145,16 @@ def test_everything_that_takes_an_image_takes_a_position(
     (many,) = describer.classify_many([M51], progress=False, **options)
     assert many.probabilities == labelled.probabilities  # type: ignore[union-attr]
     assert len(service.asked) == 1
+
+
+def test_a_name_is_a_source(describer: Describer, fetcher: SkyFetcher, service: SkyService) -> None:
+    """The name that was given is none that the model invented."""
+    service.route("/sesame/", lambda asked: sky.Reply(b"%J 202.4696 +47.1953 = ...", "text/plain"))
+    with sesame_url.set([service.url + "/sesame/"]):
+        result = describer.describe("M51", fetch=fetcher, size=SIZE)
+    source = result.provenance.source
+    assert (source["target"], source["position"]) == ("M51", (202.4696, 47.1953))
+    assert "M51 in Simulated Sky" in result._repr_html_()
 
 
 def test_bands_and_pixels_are_asked_of_the_service(

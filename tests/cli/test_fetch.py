@@ -9,6 +9,7 @@ from subprocess import CompletedProcess
 
 import astropy.units as u
 import pytest
+from astropy.coordinates.name_resolve import sesame_url
 
 import sky_service as sky
 from astrollava.cli.fetch import parse_angle
@@ -60,6 +61,18 @@ def test_a_position_becomes_a_file(run: Run, service: SkyService, tmp_path: Path
     image = read(out)
     assert image.bands == ("g", "r", "z")
     assert image.centre == pytest.approx((202.469583, 47.195278), abs=1e-5)
+
+
+def test_a_name_becomes_a_file(run: Run, service: SkyService, tmp_path: Path) -> None:
+    service.route("/sesame/", lambda asked: sky.Reply(b"%J 202.4696 +47.1953 = ...", "text/plain"))
+    out = tmp_path / "out.fits"
+    with sesame_url.set([service.url + "/sesame/"]):
+        assert run("fetch", "M 51", "-o", out).returncode == 0
+        service.always(sky.status(500))
+        done = run("fetch", "M 52", "-o", out)
+    assert done.returncode == 5
+    assert "give the position instead" in done.stderr
+    assert read(out).meta["object"] == "M 51"
 
 
 def test_auto_says_why(run: Run, service: SkyService, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class _Timed:
         self._sock.sendall(data)
 
     def close(self) -> None:
-        """Leave it open: `http.client` closes it before it reads, where no other request follows."""
+        """Leave it open: where no request follows, `http.client` closes it before it reads."""
 
 
 @contextlib.contextmanager
