@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -26,6 +27,7 @@ from astrollava_training.dataset.batches import row
 from astrollava_training.loop.attention import packed
 from astrollava_training.loop.forward import Learner
 from astrollava_training.loop.journal import Journal
+from astrollava_training.loop.lines import read_lines
 from astrollava_training.loop.pace import Energy, Work, peak_operations
 from astrollava_training.loop.plots import Series, plot, smoothed
 from astrollava_training.loop.report import write_report
@@ -126,6 +128,27 @@ def test_lines_of_steps_that_are_done_again_are_taken_out(tmp_path: Path) -> Non
     lines = (tmp_path / "steps.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_ends_no_journal(tmp_path: Path) -> None:
+    """TensorBoard writes in a thread, whose error comes up at a later call: in mid training."""
+    numbers = {"loss": 1.0, "tokens_per_s": 1.0, "mfu": 0.1, "memory": 1.0, "joules": None}
+    journal = Journal(tmp_path, steps=9, begun=0, active=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        journal.step(1, numbers)
+        journal._show("flush")
+        for step in range(2, 6):
+            journal.step(step, numbers)
+            journal._show("flush")
+            journal.evaluation(step, 1.0, [])
+            journal.report()
+        journal.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not read_lines(tmp_path / "steps.jsonl")  # all that fits is half a line
 
 
 @pytest.mark.parametrize("trains", [("projector",), ("projector", "language")])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Journal:
         self._append("steps", {"step": step, **values})
         for name, value in values.items():
             if value is not None:
-                self._board.add_scalar(name, value, step)
+                self._show("add_scalar", name, value, step)
         self._bar.set_postfix_str(_short(values), refresh=False)
         self._bar.update()
 
@@ -71,9 +72,9 @@ class Journal:
         """Record what the model says after a step."""
         if self._active:
             self._append("evaluations", {"step": step, "loss": loss, "samples": samples})
-            self._board.add_scalar("held-out loss", loss, step)
+            self._show("add_scalar", "held-out loss", loss, step)
             for number, sample in enumerate(samples):
-                self._board.add_text(f"sample {number}", sample["said"], step)
+                self._show("add_text", f"sample {number}", sample["said"], step)
 
     def report(self) -> None:
         """Write the report of the run as it stands."""
@@ -87,13 +88,22 @@ class Journal:
         """Record what went wrong without ending the run, and say it."""
         if self._active:
             self._append("incidents", {"text": text})
-            self._bar.write(text)
+            self._tell(text)
 
     def close(self) -> None:
         """Close the files."""
         if self._active:
-            self._board.close()
+            self._show("close")
             self._bar.close()
+
+    def _show(self, what: str, *given: Any) -> None:
+        """Call TensorBoard's writer; one that cannot write any more is called no more."""
+        if self._board is not None:
+            try:
+                getattr(self._board, what)(*given)
+            except OSError as error:  # of its thread, on a full disk
+                self._board = None
+                self.incident(f"no more of this run goes to TensorBoard: {error}")
 
     def _append(self, name: str, record: Mapping[str, Any]) -> None:
         try:
@@ -101,7 +111,11 @@ class Journal:
                 stream.write(json.dumps(record) + "\n")
         except OSError as error:
             # A full disk ends no training: it may have room again before the weights are written.
-            self._bar.write(f"{name}.jsonl: {error}")
+            self._tell(f"{name}.jsonl: {error}")
+
+    def _tell(self, text: str) -> None:
+        with suppress(OSError):  # where it goes may be a file on the same disk
+            self._bar.write(text)
 
 
 def _short(values: Mapping[str, float | None]) -> str:

@@ -118,10 +118,11 @@ def train_stage(
             keeper.settle()
             if step % how.save_every == 0 and not last:
                 keeper.save(step, _tensors(steps))
-            if len(held) and (last or step % how.evaluate_every == 0):
-                loss, samples = evaluate(steps.learner, corpus, held, tokenizer, pictures.token)
-                journal.evaluation(step, loss, samples)
-                train_mode(model)
+            if last or step % how.evaluate_every == 0:
+                if len(held):
+                    loss, samples = evaluate(steps.learner, corpus, held, tokenizer, pictures.token)
+                    journal.evaluation(step, loss, samples)
+                    train_mode(model)
                 journal.report()
         keeper.settle(wait=True)
         _finish(folder, steps, world)
