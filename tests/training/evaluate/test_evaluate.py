@@ -175,6 +175,18 @@ def test_a_limit_is_spread_over_the_split(votes: Path) -> None:
     assert len(set(few)) == 10
 
 
+def test_pictures_without_a_class_are_still_described(votes: Path, tmp_path: Path) -> None:
+    """Vote tables decide a class for some only; of others the statements can be held to votes."""
+    data = open_data(votes)
+    items = tuple(dataclasses.replace(item, label=None) for item in data.items)
+    report = evaluate(Teller(votes), dataclasses.replace(data, items=items), PLAN)
+    assert report.labels == report.calibration == report.similarity == {}
+    assert report.statements["model"]["f1"].value > 0.9
+    assert not report.beats_blind
+    for path in report.write(tmp_path):
+        assert path.stat().st_size > 1000
+
+
 def test_confusion_and_classes_agree_with_the_labels(votes: Path) -> None:
     report = evaluate(Teller(votes, wrong=0.5), open_data(votes), PLAN)
     counts = np.array(report.confusion)

@@ -115,6 +115,10 @@ def test_a_batch_of_answers_scores_as_each_alone(tmp_path: Path) -> None:
     assert together == pytest.approx(alone, abs=1e-4)
     assert together[1] < together[2] < 0
     assert text
+    with open_model(str(folder), device="cpu", dtype="bfloat16") as model:
+        (halved,) = model.weigh([(picture, Choice("What?", answers))])
+    assert list(halved) != list(together)
+    assert halved == pytest.approx(together, rel=0.1)
 
 
 def test_a_picture_that_cannot_be_read_is_an_error_of_its_own(

@@ -138,6 +138,8 @@ def test_class_names_in_parquet_are_followed(tmp_path: Path) -> None:
     data = open_data(tmp_path / "test.parquet")
     assert data.vocabulary is GALAXY10
     assert [item.label for item in data.items] == list(range(9, -1, -1))
+    write_parquet(tmp_path / "numbers.parquet", 10, names=tuple("0123456789"))
+    assert open_data(tmp_path / "numbers.parquet").vocabulary is GALAXY10
     own = tuple(f"kind {i}" for i in range(10))
     write_parquet(tmp_path / "own.parquet", 10, names=own)
     data = open_data(tmp_path / "own.parquet")
@@ -325,6 +327,7 @@ def test_splits_are_a_tenth_each() -> None:
 def test_every_name_of_a_class_is_known() -> None:
     for place, (label, short) in enumerate(zip(GALAXY10.labels, LABELS, strict=True)):
         assert class_place(label) == class_place(short) == class_place(short.upper()) == place
+    assert class_place("Barred Spiral") == class_place("barred-spiral galaxy") == 5
     assert class_place("nebula") is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -58,11 +59,17 @@ def vocabulary_of(names: Iterable[str]) -> tuple[Vocabulary, Mapping[str, int]]:
 
 def class_place(name: str) -> int | None:
     """Return the place of a class in Galaxy10 DECaLS by any of its names, None for no such name."""
-    key = name.strip().lower().replace("-", " ").replace("_", " ")
+    key = _words(name)
     for i, (label, short) in enumerate(zip(GALAXY10.labels, LABELS, strict=True)):
-        if key in (label.lower().replace("-", " "), short.replace("_", " ")):
+        if key in (_words(label), _words(short)):
             return i
     return None
+
+
+def _words(name: str) -> str:
+    """Return what two ways to write a class have in common."""
+    words = re.split(r"[\s_-]+", name.strip().lower())
+    return " ".join(word for word in words if word not in ("galaxy", "galaxies"))
 
 
 def truth_of(vocabulary: Vocabulary, label: int | None) -> Mapping[str, str]:

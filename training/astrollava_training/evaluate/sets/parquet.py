@@ -92,7 +92,9 @@ def _names(file: Any) -> list[str] | None:
     metadata = file.schema_arrow.metadata or {}
     try:
         label = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]
-        return [str(name) for name in label["names"]]
+        names = [str(name) for name in label["names"]]
+        # Numbers in the place of names say nothing.
+        return None if all(name.isdigit() for name in names) else names
     except (KeyError, TypeError, ValueError):
         return None
 
