@@ -89,13 +89,12 @@ def _local(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def _norm(gradients: Sequence[torch.Tensor], sharded: bool) -> float:
+def _norm(gradients: Sequence[torch.Tensor], device: torch.device, sharded: bool) -> float:
     gradients = [gradient for gradient in gradients if gradient.numel()]
+    total = torch.zeros((), device=device)
     if gradients:
         norms = torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float32))
         total = norms.square().sum()
-    else:
-        total = torch.zeros(())
     if sharded:
         dist.all_reduce(total)
     return float(total.sqrt())
@@ -128,7 +127,7 @@ class _Exact:
             parameter.grad = moved.grad = None
 
     def norm(self) -> float:
-        return _norm(self._gradients(), self._sharded)
+        return _norm(self._gradients(), self._moved[0].device, self._sharded)
 
     def step(self, rate: float, factor: float) -> None:
         gradients = self._gradients()
@@ -211,7 +210,7 @@ class _Compact:
         self._sums.clear()
 
     def norm(self) -> float:
-        return _norm(list(self._sums.values()), self._sharded)
+        return _norm(list(self._sums.values()), self._moved[0].device, self._sharded)
 
     def step(self, rate: float, factor: float) -> None:
         self._steps += 1

@@ -77,7 +77,7 @@ def joined(device: str | None = None) -> Iterator[World]:
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if kind.startswith("cuda") and not torch.cuda.is_available():
         raise InvalidRequest(f"device {kind!r}", expected="cpu: torch finds no GPU here")
-    if size > 1 and kind == "cuda":
+    if kind == "cuda":
         kind = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     chosen = torch.device(kind)
     if chosen.type == "cuda":

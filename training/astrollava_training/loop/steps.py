@@ -135,7 +135,7 @@ class Steps:
                 rounding=how.rounding,
                 seed=seed,
                 rank=world.rank,
-                compiled=how.compile and world.device.type == "cuda",
+                compiled=how.compile and _compiles_float8(world.device),
             )
             stack.callback(self.optimizer.close)
             self._close = stack.pop_all()
@@ -245,6 +245,11 @@ def _prepared(
         shard(learner, inner.language_model.layers, [tower] if frozen else [], world)
     train_mode(model)
     return learner
+
+
+def _compiles_float8(device: torch.device) -> bool:
+    """Whether Triton has kernels for float8 there: GPUs before Ada only convert it."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
 
 
 def train_mode(model: Any) -> None:
