@@ -126,6 +126,9 @@ def test_a_picture_that_cannot_be_read_is_told_and_counts_nowhere(
     data = dataclasses.replace(data, items=(*items[:3], bad))
     with open_model("embedded", threads=1) as model:
         report = evaluate(model, data, dataclasses.replace(PLAN, resamples=20))
+        nothing = dataclasses.replace(data, items=(bad, dataclasses.replace(bad, id="other")))
+        with pytest.raises(InvalidRequest, match="0 of 2 pictures can be read: "):
+            evaluate(model, nothing, PLAN)
     assert report.about["pictures"] == 3
     assert list(report.about["unread"]) == ["broken"]
     assert len(report.pictures) == 3

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from astrollava import images
-from astrollava.errors import InvalidRequest
+from astrollava.errors import CorruptImage, InvalidRequest
 from astrollava.vocabularies import GALAXY10
 from astrollava_training.data.facts import LABELS
 from astrollava_training.evaluate import open_data
@@ -298,6 +298,34 @@ def test_votes_of_galaxy_zoo_decals(
     (item,) = open_data(write_table(tmp_path / "gz.csv", [row])).items
     assert (None if item.label is None else LABELS[item.label]) == label
     assert truth.items() <= item.truth.items()
+
+
+def test_other_pictures_under_the_same_names_are_other_data(tmp_path: Path) -> None:
+    """Else the answers of a run about one set would be taken for those about the other."""
+    rows = [{"image": f"{i}.png", "label": "ab"[i]} for i in range(2)]
+    table = write_table(tmp_path / "t.csv", rows)
+    hashes = set()
+    for side in (8, 9):
+        for i, rgb in enumerate(drawn(2, side)):
+            (tmp_path / f"{i}.png").write_bytes(png(rgb))
+        hashes.add(open_data(table).facts["sha256"])
+    write_table(table, [{**row, "label": "ba"[i]} for i, row in enumerate(rows)])
+    hashes.add(open_data(table).facts["sha256"])
+    assert len(hashes) == 3
+
+
+def test_a_damaged_row_is_an_error_of_that_picture(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    good = png(drawn(1, 16)[0])
+    table = pa.table({"image": pa.array([good, None]), "label": pa.array([0, 1])})
+    parquet.write_table(table, tmp_path / "test.parquet")
+    first, second = open_data(tmp_path / "test.parquet").items
+    assert first.load() == good
+    with pytest.raises(CorruptImage, match="row 1 has no picture"):
+        second.load()
 
 
 def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path) -> None:

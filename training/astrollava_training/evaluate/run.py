@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from astrollava.errors import InvalidRequest
 from astrollava_training.evaluate import similarity
 from astrollava_training.evaluate.about import header
 from astrollava_training.evaluate.collect import BLANK, Answers, Asked, ask_all
@@ -74,6 +75,12 @@ def evaluate(
             ask_all(model, [nothing], asked, journal, step=BLANK),
             _held_out(model, data, plan, asked, journal),
             {view.name: ask_all(model, items, asked, journal, view=view) for view in data.views},
+        )
+    if len(heard.own.items) < 2:
+        raise InvalidRequest(
+            f"{len(heard.own.items)} of {len(items)} pictures can be read:"
+            f" {next(iter(heard.own.unread.values()))}",
+            expected="at least two",
         )
     return scored(model, data, plan, heard)
 

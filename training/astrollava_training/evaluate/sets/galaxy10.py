@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astrollava.errors import InvalidRequest
+from astrollava.errors import CorruptImage, InvalidRequest
 from astrollava.vocabularies import GALAXY10, Vocabulary
 from astrollava_training.evaluate.items import Dataset, Item, split_of
 from astrollava_training.evaluate.sets._common import DECALS_COUNTS, hash_of, truth_of
@@ -127,7 +127,10 @@ def read(path: Path) -> Dataset:
 
 
 def _picture(images: Any, number: int) -> NDArray[np.uint8]:
-    found: NDArray[np.uint8] = images[number]
+    try:
+        found: NDArray[np.uint8] = images[number]
+    except OSError as error:
+        raise CorruptImage(f"picture {number} of {images.file.filename}: {error}") from None
     return found
 
 

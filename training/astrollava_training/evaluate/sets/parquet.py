@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from astrollava.errors import InvalidRequest
+from astrollava.errors import CorruptImage, InvalidRequest
 from astrollava.vocabularies import GALAXY10, Vocabulary
 from astrollava_training.evaluate.items import Dataset, Item, split_of
 from astrollava_training.evaluate.sets._common import (
@@ -161,7 +161,7 @@ def _picture(file: Any, starts: Sequence[int], row: int) -> Any:
     found = _last.rows[row - starts[group]].as_py()
     data = found.get("bytes") if isinstance(found, dict) else found
     if not isinstance(data, bytes):
-        raise InvalidRequest(
+        raise CorruptImage(
             f"row {row} has no picture", expected="the bytes of one, or a mapping with 'bytes'"
         )
     return data
