@@ -27,6 +27,7 @@ MAX_OUTPUTS = 32
 #: Tokens from which on llama.cpp's flash attention on a CPU cuts a lone token's work among threads,
 #: and adds in another order than beside others: one thread does what several do for many.
 _LONE_LIMIT = 256
+_NEVER = 2**31
 
 
 class Context:
@@ -91,7 +92,9 @@ class Context:
         self._lib = lib
         self.threads = threads
         self.flash_attention = flash_attention
-        self._lone_limit = _LONE_LIMIT if flash_attention and not on_gpu else n_ctx
+        # Where rows of an image share a position, that does not tell how long the cache is.
+        cut = 0 if model.places_on_grid else _LONE_LIMIT
+        self._lone_limit = cut if flash_attention and not on_gpu else _NEVER
         self._threads = self._using = threads
         self.sequences = sequences
         self._memory = llama.llama_get_memory(self._pointer)
@@ -144,7 +147,10 @@ class Context:
         self._positions[:n] = positions
         self._sequence_ids[:n] = sequences
         self._wanted[:n] = 1
-        self._run(self._batch, n, positions[0])
+        # llama.cpp evaluates those together whose numbers follow each other: others are alone.
+        there = set(sequences)
+        lone = [p for p, s in zip(positions, sequences, strict=True) if not {s - 1, s + 1} & there]
+        self._run(self._batch, n, max(lone, default=-1))
 
     def decode_branches(
         self, tokens: Sequence[int], positions: Sequence[int], owners: Sequence[Sequence[int]]
@@ -165,7 +171,7 @@ class Context:
         self._pointers[:n] = sequences.ctypes.data + starts * sequences.itemsize
         try:
             # The cache of all branches may be a long one where each of them is short.
-            self._run(self._batch, n, self._lone_limit)
+            self._run(self._batch, n, self.n_ctx if n == 1 else -1)
         finally:
             self._counts[:n], self._pointers[:n] = whose, pointers
 
@@ -179,7 +185,7 @@ class Context:
         self._sequence_ids[:n] = sequence
         self._wanted[:n] = all_logits
         self._wanted[n - 1] = 1
-        self._run(self._batch, n, position)
+        self._run(self._batch, n, position if n == 1 else -1)
 
     def decode_embeddings(
         self,
@@ -201,17 +207,18 @@ class Context:
         if not causal:
             self._lib.llama.llama_set_causal_attn(self._pointer, False)
         try:
-            self._run(self._embedded, n, position)
+            self._run(self._embedded, n, position if n == 1 else -1)
         finally:
             if not causal:
                 self._lib.llama.llama_set_causal_attn(self._pointer, True)
 
     def use(self, threads: int) -> None:
-        """Evaluate with so many threads from now on; results do not depend on it."""
-        self._threads = threads
+        """Evaluate with so many threads from now on, 0 for its own; results do not depend on it."""
+        self._threads = threads or self.threads
 
-    def _run(self, batch: Any, n: int, position: int) -> None:
-        threads = 1 if n == 1 and position >= self._lone_limit else self._threads
+    def _run(self, batch: Any, n: int, lone: int) -> None:
+        """Evaluate; `lone` is the last position of a token that is evaluated by itself, or -1."""
+        threads = 1 if lone >= self._lone_limit else self._threads
         if threads != self._using:
             self._lib.llama.llama_set_n_threads(self._pointer, threads, threads)
             self._using = threads

@@ -107,6 +107,7 @@ def load_core(
     lib = runtime.load()
     if (n_gpu_layers or projector_on_gpu) and not lib.llama.llama_supports_gpu_offload():
         _log.warning("a GPU was asked for, but this build of llama.cpp has none: the CPU is used")
+        n_gpu_layers, projector_on_gpu = 0, False
     with _load_lock, ExitStack() as undo:
         with logs.Captured():
             model = TextModel(lib, text, n_gpu_layers=n_gpu_layers)

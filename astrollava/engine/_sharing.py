@@ -29,7 +29,7 @@ class Sharing:
     def __init__(self, cores: int, *, tower: int, text: int) -> None:
         self._text = text
         self._encoding_beside = False
-        self._turns = Turns() if tower + text > cores else None
+        self._turns = Turns() if tower and text and tower + text > cores else None
         #: Threads that encode beside text; 0 where the two have room side by side anyway, or none.
         self.beside = max(1, min(tower, cores // 2)) if self._turns and cores > 1 else 0
         self._left = max(1, min(text, cores - self.beside))

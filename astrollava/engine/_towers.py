@@ -70,9 +70,11 @@ class Towers:
     ) -> None:
         self.at_work = threading.Lock()
         self._projector = projector
-        self._copy = copy if sharing.beside else None
+        # A tower of so few threads needs no copy to be encoded with beside text.
+        fits = sharing.beside and projector.threads <= sharing.beside
+        self._copy = copy if sharing.beside and not fits else None
         self._sharing = sharing
-        self._second: Projector | None = None
+        self._second: Projector | None = projector if fits else None
         self._waiting: list[_Ticket] = []
         self._queue = threading.Lock()
         self._batch_tried = projector.batch == 1 or not exact
@@ -149,11 +151,14 @@ class Towers:
     def _run(self, projector: Projector, tickets: list[_Ticket]) -> None:
         together: list[ImageEmbedding] = []
         if len(tickets) > 1:
-            # Whose fault it is shows when each is encoded alone.
-            with contextlib.suppress(GenerationError):
+            try:
                 together = projector.encode_together(
                     [ticket.rgb for ticket in tickets], [ticket.key for ticket in tickets]
                 )
+            except GenerationError as error:
+                # Whose fault it is shows when each is encoded alone.
+                _log.debug("images are not encoded at once: %s", error)
+                self._batch = 1
             if together and self._batch_tried:
                 for ticket, found in zip(tickets, together, strict=True):
                     ticket.found = found
@@ -172,21 +177,22 @@ class Towers:
     def _try_copy(self, copy: Callable[[], Projector], rgb: Rgb, found: ImageEmbedding) -> None:
         """Keep a copy from now on if it gives the same bits: an image must not depend on others."""
         self._copy = None
-        try:
-            second = copy()
-        except AstrollavaError as error:
-            _log.debug("no second tower: %s", error)
-            return
-        with self._sharing.encoding(beside=True):
-            again = second.encode(rgb, found.key)
-        if _same([found], [again]):
-            self._second = second
-        else:
-            second.free()
+        with contextlib.ExitStack() as undo:
+            try:
+                second = copy()
+                undo.callback(second.free)
+                with self._sharing.encoding(beside=True):
+                    again = second.encode(rgb, found.key)
+            except AstrollavaError as error:
+                _log.debug("no second tower: %s", error)
+                return
+            if _same([found], [again]):
+                self._second = second
+                undo.pop_all()
 
     def free(self) -> None:
         """Release the weights of both."""
-        if self._second is not None:
+        if self._second is not None and self._second is not self._projector:
             self._second.free()
         self._projector.free()
 

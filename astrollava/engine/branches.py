@@ -44,16 +44,18 @@ def nodes_of(continuations: Continuations) -> list[Node]:
     """Return the tokens to evaluate, each behind those before it; the last of each is not."""
     found: list[Node] = []
 
-    def walk(members: Sequence[int], depth: int) -> None:
+    def below(members: Sequence[int], depth: int) -> list[Node]:
         groups: dict[int, list[int]] = {}
         for member in members:
             if len(continuations[member]) > depth + 1:
                 groups.setdefault(continuations[member][depth], []).append(member)
-        for token, group in groups.items():
-            found.append(Node(token, depth, tuple(group)))
-            walk(group, depth + 1)
+        return [Node(token, depth, tuple(group)) for token, group in groups.items()]
 
-    walk(range(len(continuations)), 0)
+    # No recursion: a continuation may be as long as the context.
+    left = below(range(len(continuations)), 0)[::-1]
+    while left:
+        found.append(node := left.pop())
+        left += below(node.members, node.depth + 1)[::-1]
     return found
 
 

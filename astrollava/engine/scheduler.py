@@ -153,7 +153,8 @@ class Scheduler:
         Without flash attention the rows of one sequence meet its keys in one product, by another
         kernel than a lone row.
         """
-        return self._exact and (self.row_by_row or not self.context.flash_attention)
+        # In this order: to try whether rows are independent takes dozens of evaluations.
+        return self._exact and (not self.context.flash_attention or self.row_by_row)
 
     def close(self, then: Callable[[], None]) -> bool:
         """Stop the work and free the context; requests not done end with `ClosedError`.
@@ -235,7 +236,12 @@ class Scheduler:
     def _admit(self) -> None:
         """Put waiting requests into slots, the clients in turn."""
         while (request := self._take()) is not None:
-            slot = self._branching_slot_for(request) or self._slot_for(request)
+            try:
+                slot = self._branching_slot_for(request) or self._slot_for(request)
+            except Exception as error:
+                # It is in no queue any more: nobody else would tell whoever waits for it.
+                request.fail(error)
+                continue
             self._jobs.append(_Job(request, slot, request.steps(slot)))
 
     def _take(self) -> Request[Any] | None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from astrollava.engine import Engine, Sampling
 from astrollava.engine.branches import BRANCHES, nodes_of
+from astrollava.errors import GenerationError
 
 Files = Callable[..., tuple[object, object]]
 
@@ -122,3 +123,29 @@ def test_labels_asked_for_first_do_not_make_texts_depend_on_each_other(
             assert np.array_equal(engine.logits(prompt), logits)
         for completion in running:
             completion.close()
+
+
+def test_a_continuation_as_long_as_the_context_is_scored(pair: Files) -> None:
+    """A recursion of so many tokens ended the engine, and whoever asked waited for ever."""
+    files = pair(dtype=gguf.GGMLQuantizationType.Q8_0, width=256, context=4096)
+    with Engine(*files, threads=1) as engine:
+        (score,) = engine.score("word", [], ["~" * 2400])
+        assert score.tokens > 1000
+        assert engine.complete("word", sampling=Sampling(max_tokens=2)).run() is not None
+
+
+def test_what_goes_wrong_before_a_request_begins_is_told(
+    pair: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in no queue any more then: nobody else would tell whoever waits."""
+    files = pair(dtype=gguf.GGMLQuantizationType.Q8_0, width=256, context=1024)
+    with Engine(*files, threads=1) as engine:
+
+        def fail(request: object) -> None:
+            raise GenerationError("no memory for it")
+
+        monkeypatch.setattr(engine._core.scheduler, "_branching_slot_for", fail)
+        with pytest.raises(GenerationError, match="no memory"):
+            engine.score("word", [], ["a"])
+        monkeypatch.undo()
+        assert len(engine.score("word", [], ["a"])) == 1

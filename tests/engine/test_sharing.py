@@ -11,6 +11,8 @@ import pytest
 
 from astrollava.engine import Engine, Sampling, runtime
 from astrollava.engine._sharing import Sharing
+from astrollava.engine._towers import Towers
+from astrollava.errors import GenerationError
 
 Files = Callable[..., tuple[object, object]]
 LONG = Sampling(max_tokens=400)
@@ -107,3 +109,44 @@ def test_a_tower_that_does_not_fit_twice_is_not_copied(
             engine.encode_image(picture(engine, seed))
         assert engine._core.towers._second is None
         text.close()
+
+
+def test_a_copy_that_fails_costs_no_image(
+    pair: Files, picture: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image was encoded before: that there is no memory for a second tower is not its fault."""
+    monkeypatch.setattr(runtime, "physical_cores", lambda: 2)
+    freed = []
+    with Engine(*pair(), threads=2, parallel=2) as engine:
+        towers = engine._core.towers
+        make = towers._copy
+        assert make is not None
+
+        def broken() -> object:
+            second = make()
+            free = second.free
+
+            def fail(rgb: np.ndarray, key: str) -> object:
+                raise GenerationError("llama.cpp cannot encode the image")
+
+            second.encode = fail
+            second.free = lambda: (freed.append(True), free())
+            return second
+
+        monkeypatch.setattr(towers, "_copy", broken)
+        text = engine.complete("abc", sampling=LONG).start()
+        assert engine.encode_image(picture(engine)).values.any()
+        text.close()
+        assert freed == [True]
+        assert towers._second is None
+
+
+def test_a_tower_of_few_threads_is_its_own_copy(
+    pair: Files, picture: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file would be loaded twice for nothing."""
+    monkeypatch.setattr(runtime, "physical_cores", lambda: 3)
+    sharing = Sharing(3, tower=1, text=3)
+    with Engine(*pair(), threads=1) as engine:
+        towers = Towers(engine._core.projector, None, sharing, exact=True)
+        assert towers._second is engine._core.projector
