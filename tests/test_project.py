@@ -112,7 +112,7 @@ def test_all_names_what_is_public(path: Path) -> None:
     assert public <= set(exported)
 
 
-@pytest.mark.parametrize("name", (*ROOMS, "astrollava.hooks.testing"))
+@pytest.mark.parametrize("name", [*ROOMS, "astrollava.hooks.testing"])
 def test_all_names_exist(name: str) -> None:
     """`from astrollava.images import *` would fail on a name that moved."""
     module = importlib.import_module(name)

@@ -12,6 +12,7 @@ from astrollava_training.initial import mimic_trained
 
 __all__ = ["build", "features", "normalise", "states"]
 
+
 def build(recipe: Recipe, tokenizer: Tokenizer) -> LlavaForConditionalGeneration:
     """Make the untrained model of a recipe, on the CPU, with weights that its seed decides.
 

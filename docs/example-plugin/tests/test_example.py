@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 import astrollava_example
+import numpy as np
+from astrollava_example.formats import Markdown, smoothstep
+from astrollava_example.survey import ExampleSurvey
+
 from astrollava.hooks.testing import (
     Answer,
     ExporterSuite,
@@ -14,8 +16,6 @@ from astrollava.hooks.testing import (
     sample_results,
     sky_fits,
 )
-from astrollava_example.formats import Markdown, smoothstep
-from astrollava_example.survey import ExampleSurvey
 
 
 class TestPlugin(PluginSuite):
