@@ -107,7 +107,9 @@ def markdown(report: Evaluation) -> str:
 def _about_calibration(report: Evaluation) -> str:
     on = report.calibration["fitted_on"]
     if not on:
-        return "No temperature was fitted: beside the pictures scored there are too few to fit one on."
+        return (
+            "No temperature was fitted: beside the pictures scored there are too few to fit one on."
+        )
     return f"The temperature was fitted on {on} pictures of the validation split, none scored here."
 
 
