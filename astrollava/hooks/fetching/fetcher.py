@@ -246,7 +246,9 @@ class Fetcher(ABC):
         if pixels is None:
             native = float(self.pixel_scale.to_value("arcsec"))
             least = max(1, math.ceil(wide / coarsest - 1e-9))
-            wanted = max(least, round(wide / native))
+            # Rounding up must not ask for more than the service's finest scale.
+            most = math.floor(wide / finest * (1 + 1e-7))
+            wanted = max(least, min(round(wide / native), most))
             if least > self.max_pixels:
                 raise CutoutTooLarge(
                     f"a side of {size:.6g} takes {least} pixels of {self.name}'s coarsest scale",
@@ -262,7 +264,9 @@ class Fetcher(ABC):
                 expected=f"{self.max_pixels} at most",
             )
         scale = wide / pixels
-        if not finest * (1 - 1e-6) <= scale <= coarsest * (1 + 1e-6):
+        fine = finest * (1 - 1e-6) <= scale <= coarsest * (1 + 1e-6)
+        # What is chosen where none is given is right, also for less than a pixel of sky.
+        if not fine and pixels != self._pixels(size, None):
             raise InvalidRequest(
                 f"{pixels} pixels for {size:.6g} are {scale:.3g} arcsec a pixel",
                 expected=f"{finest:.3g} to {coarsest:.3g} arcsec a pixel of {self.name}",

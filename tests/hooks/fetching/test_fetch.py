@@ -13,6 +13,8 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import sky_service as sky
 from astrollava.errors import (
@@ -305,3 +307,22 @@ def test_pixels_are_the_surveys_own_unless_that_is_too_many(
     assert fetcher.plan(m51, 1 * u.deg).pixels == 1024
     assert fetcher.plan(m51, 1 * u.arcsec).pixels == 1
     assert fetcher.plan(m51.galactic, SIZE).ra == pytest.approx(m51.ra.deg)
+
+
+@given(st.floats(1e-3, 6000), st.sampled_from([(0.186, 0.186, 6.0), (1.0, 1.0, 1.0), (2, 0.5, 9)]))
+@example(180.0, (0.186, 0.186, 6.0))
+@example(0.05, (0.186, 0.186, 6.0))
+def test_no_size_alone_is_refused_for_its_scale(
+    side: float, scales: tuple[float, float, float]
+) -> None:
+    """The number that was filled in is checked again by the fetcher, as if the user gave it."""
+    native, finest, coarsest = scales
+    fetcher = SkyFetcher(base_url="http://127.0.0.1:9")
+    fetcher.pixel_scale = native * u.arcsec
+    fetcher.scale_range = (finest * u.arcsec, coarsest * u.arcsec)
+    fetcher.max_pixels, fetcher.max_size = 10_000, 2 * u.deg
+    position, size = SkyCoord(10, 10, unit="deg"), side * u.arcsec
+    filled = fetcher.plan(position, size)
+    assert fetcher.plan(position, size, pixels=filled.pixels).pixels == filled.pixels
+    if side >= finest and coarsest > finest:
+        assert finest * (1 - 1e-6) <= filled.scale or filled.pixels == 1
