@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,16 +32,28 @@ class Exports:
     ----------
     asked : sequence of str, or None
         ``NAME:FILE`` each.
+    inputs : sequence of str
+        The files that are read, with ``-`` for standard input: none is written over.
+    html : Path, optional
+        The page that is written besides.
 
     Raises
     ------
     InvalidRequest
-        If one cannot be read, names no exporter, or its file cannot be written.
+        If one cannot be read, names no exporter, or its file cannot be written, is read too or is
+        to be written twice.
     """
 
-    def __init__(self, asked: Sequence[str] | None) -> None:
+    def __init__(
+        self, asked: Sequence[str] | None, inputs: Sequence[str], html: Path | None = None
+    ) -> None:
         self._asked: list[tuple[str, Path]] = []
         self._results: list[Result] = []
+        outputs: list[Path] = []
+        if html is not None:
+            _check_apart(html, "--html FILE", inputs, outputs)
+            check_writable(html, "--html FILE")
+            outputs.append(html)
         for one in asked or ():
             name, colon, file = one.partition(":")
             if not (name.strip() and colon and file):
@@ -52,7 +65,9 @@ class Exports:
             from astrollava.hooks import plugins
 
             plugins().get_exporter(name)
+            _check_apart(Path(file), "--export NAME:FILE", inputs, outputs)
             check_writable(Path(file), "--export NAME:FILE")
+            outputs.append(Path(file))
             self._asked.append((name.strip().lower(), Path(file)))
 
     def add(self, result: Result) -> None:
@@ -91,3 +106,29 @@ def check_writable(path: Path, option: str) -> None:
             f"{clean_line(repr(str(path)))} cannot be written: {error.strerror}",
             hint=f"Give another {option}",
         ) from None
+
+
+def _check_apart(path: Path, option: str, inputs: Sequence[str], outputs: Sequence[Path]) -> None:
+    """Raise if a file that is to be written is one that is read, or that is written already."""
+    read = ("/dev/stdin" if name == "-" else os.path.expanduser(name) for name in inputs)
+    if any(_is_same(path, other) for other in read):
+        reason = "is read too, and would be lost"
+    elif any(_is_same(path, other) for other in outputs):
+        reason = "is to be written twice"
+    else:
+        return
+    raise InvalidRequest(
+        f"{clean_line(repr(str(path)))} {reason}",
+        expected="a file of its own for each output",
+        hint=f"Give another {option}",
+    )
+
+
+def _is_same(one: str | Path, other: str | Path) -> bool:
+    """Return whether both are one file, by whatever names; a terminal or pipe may be shared."""
+    try:
+        if os.path.exists(one) and os.path.exists(other):
+            return os.path.isfile(one) and os.path.samefile(one, other)
+        return os.path.realpath(one) == os.path.realpath(other)
+    except (OSError, ValueError):
+        return False

@@ -70,7 +70,7 @@ def ask(
     _refuse_swapped(source, question)
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
-    exports = Exports(export)
+    exports = Exports(export, [source])
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
         if as_json:
             answer = describer.ask(parse_source(source), question, **arguments)

@@ -66,7 +66,7 @@ def classify(
     """
     arguments: dict[str, Any] = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments["vocabulary"] = _vocabulary(labels, vocabulary, question)
-    exports = Exports(export)
+    exports = Exports(export, sources)
     drawn = is_interactive()
 
     def classify_one(_: int, source: str) -> None:

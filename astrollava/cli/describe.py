@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from astrollava.cli._exports import Export, Exports, check_writable
+from astrollava.cli._exports import Export, Exports
 from astrollava.cli._flags import note_cut, note_flags
 from astrollava.cli._options import (
     Bands,
@@ -74,9 +74,7 @@ def describe(
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     if prompt is not None:
         arguments["prompt"] = prompt
-    if html is not None:
-        check_writable(html, "--html FILE")
-    exports = Exports(export)
+    exports = Exports(export, sources, html)
     on_screen = not as_json and is_interactive()
     if on_screen:
         say("")

@@ -78,7 +78,7 @@ def extract(
     wanted = _read(schema, source)
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
-    exports = Exports(export)
+    exports = Exports(export, [source, schema])
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
         try:
             result = describer.extract(parse_source(source), wanted, prompt=prompt, **arguments)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +28,8 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
     results : result, or iterable of results
         One or more descriptions, answers, classifications or extractions.
     path : path-like
-        The file to write; its folder must exist. What is there is lost.
+        The file to write; its folder must exist. What is there is replaced, and
+        put back if the exporter fails.
     exporter : str
         The name of the exporter: see ``astrollava plugins list``.
 
@@ -49,7 +53,8 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
         raise InvalidRequest("there is no result to export", expected="one or more")
     target = Path(path)
     try:
-        writer.write(given, target)
+        with _put_back(target):
+            writer.write(given, target)
     except AstrollavaError:
         raise
     except OSError as error:
@@ -65,3 +70,24 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
     if not target.is_file():
         raise PluginError(f"the exporter {exporter} wrote no file {str(target)!r}")
     return target
+
+
+@contextmanager
+def _put_back(target: Path) -> Iterator[None]:
+    """Keep what a file holds, and write it back if the block fails.
+
+    The exporter is given the file itself: one may tell another program where it is, as SAMP's does.
+    """
+    if not target.is_file():
+        yield
+        return
+    with tempfile.TemporaryFile() as kept:
+        with target.open("rb") as stream:
+            shutil.copyfileobj(stream, kept)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            with target.open("wb") as stream:
+                shutil.copyfileobj(kept, stream)
+            raise

@@ -218,6 +218,52 @@ def test_a_wrong_export_is_found_before_any_work(
     assert "model.gguf" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["describe", "ask", "classify", "extract"])
+@pytest.mark.parametrize("alias", ["itself", "dotted", "hard link", "symbolic link"])
+def test_an_image_is_never_written_over(
+    run: Run, bird: Plugins, picture: Path, tmp_path: Path, command: str, alias: str
+) -> None:
+    """`--export listing:h.fits` of h.fits left a list where the only copy of the image was."""
+    source, target = tmp_path / "h.png", tmp_path / "other.png"
+    source.write_bytes(picture.read_bytes())
+    if alias == "hard link":
+        target.hardlink_to(source)
+    elif alias == "symbolic link":
+        target.symlink_to(source)
+    else:
+        target = source if alias == "itself" else Path(f"{tmp_path}/../{tmp_path.name}/h.png")
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object"}')
+    more = {"ask": ["What?"], "extract": [str(schema)]}.get(command, [])
+    outputs = [["--export", f"listing:{target}"]]
+    outputs += [["--html", str(target)]] if command == "describe" else []
+    outputs += [["--export", f"listing:{schema}"]] if command == "extract" else []
+    for output in outputs:
+        done = run(command, source, *more, *output, "--model", "/nowhere/model.gguf")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "is read too" in done.stderr
+        assert f"Give another {output[0]}" in done.stderr
+        assert "model.gguf" not in done.stderr
+    assert source.read_bytes() == picture.read_bytes()
+    assert schema.read_text() == '{"type": "object"}'
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_no_output_is_written_over_by_another(
+    run: Run, bird: Plugins, picture: Path, tmp_path: Path, there: bool
+) -> None:
+    """The second of two took the place of the first, which was said to be written."""
+    file = tmp_path / "a.txt"
+    if there:
+        file.write_text("of yesterday")
+    export = ["--export", f"listing:{file}"]
+    for first in (export, ["--html", str(file)]):
+        done = run("describe", picture, *first, *export, "--model", "/nowhere/model.gguf")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "is to be written twice" in done.stderr
+    assert file.exists() == there
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("failing", "failed with KeyError"), ("silent", "wrote no file")]
 )
