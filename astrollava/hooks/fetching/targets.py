@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Target", "locate", "targets_of"]
 
 _POSITION: Final = re.compile(r"[+\-−]?\d[\s\d:.,+\-−hmsdHMSD°'′\"″]+")
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
 _LONGEST: Final = 200
 #: Hosts of astropy's own list; another was set by the user, and may be anywhere.
 _PUBLIC: Final = frozenset({"cds.unistra.fr", "vizier.cfa.harvard.edu"})
@@ -90,20 +91,59 @@ def locate(target: str | SkyCoord | Target, *, timeout: float = 20.0) -> Target:
 
 def _position(words: str) -> SkyCoord:
     from astropy import units as u
-    from astropy.coordinates import SkyCoord
+    from astropy.coordinates import Angle, SkyCoord
 
     plain = words.replace("−", "-").replace("′", "'").replace("″", '"')
     numbers = re.split(r"[\s,]+", plain.strip())
     try:
-        if len(numbers) == 2 and all(re.fullmatch(r"[+-]?\d+(\.\d*)?", each) for each in numbers):
-            return SkyCoord(float(numbers[0]) * u.deg, float(numbers[1]) * u.deg)
-        return SkyCoord(plain.replace(",", " "), unit=(u.hourangle, u.deg))
-    except (ValueError, TypeError) as error:
+        if len(numbers) == 2 and all(_NUMBER.fullmatch(each) for each in numbers):
+            ra, dec = (float(each) * u.deg for each in numbers)
+            in_degrees = True
+        else:
+            first, second = _halves(plain)
+            if _is_mixed(first, second):
+                raise ValueError("degrees and sexagesimal notation are mixed without units")
+            if "h" in second:
+                raise ValueError("the declination is in hours")
+            ra, dec = Angle(first, unit=u.deg), Angle(second, unit=u.deg)
+            if not re.search("[hmsd°'\"]", first):
+                ra = 15 * ra
+            in_degrees = "d" in first or "°" in first
+        around = float(ra.to_value(u.deg))
+        # SkyCoord wraps, so that degrees taken for hours would be another place.
+        if in_degrees and not 0 <= around <= 360:
+            raise ValueError("the right ascension is not within 0 to 360 degrees")
+        if not in_degrees and not 0 <= around < 360:
+            raise ValueError("the right ascension is not within 0 to 24 hours")
+        return SkyCoord(ra, dec)
+    except (ValueError, TypeError, Warning) as error:
         raise InvalidRequest(
             f"{words!r} is no position ({error})",
             expected="right ascension and declination, such as '13:29:52.7 +47:11:43'"
             " or '202.4696 47.1953' in degrees",
         ) from error
+
+
+def _halves(plain: str) -> tuple[str, str]:
+    """Split at the comma, else at the declination's sign, else in the middle."""
+    parts = [part.strip() for part in plain.split(",") if part.strip()]
+    if len(parts) == 1:
+        parts = re.split(r"(?<=\S)\s*(?=[+-])", parts[0])
+    if len(parts) == 1:
+        each = parts[0].split()
+        if len(each) % 2 == 0:
+            middle = len(each) // 2
+            parts = [" ".join(each[:middle]), " ".join(each[middle:])]
+    if len(parts) != 2:
+        raise ValueError("where the declination begins is not clear")
+    return parts[0], parts[1]
+
+
+def _is_mixed(first: str, second: str) -> bool:
+    """Whether the one is a plain number, and the other does not say that it is degrees, too."""
+    if _NUMBER.fullmatch(first):
+        return True
+    return bool(_NUMBER.fullmatch(second)) and not re.search("[dh°]", first)
 
 
 def _looked_up(name: str, timeout: float) -> SkyCoord:

@@ -78,6 +78,52 @@ def test_what_is_no_position_says_so(words: str) -> None:
         locate(words)
 
 
+@pytest.mark.parametrize(
+    ("words", "say"),
+    [
+        ("202.4 +47:11:43", "mixed"),
+        ("13.5 +47:11:43", "mixed"),
+        ("13.5, +47 11 43", "mixed"),
+        ("202.4 47d11m43s", "mixed"),
+        ("13:29:52.7 47.1953", "mixed"),
+        ("202:28:10 +47:11:43", "24 hours"),
+        ("202 28 10 47 11 43", "24 hours"),
+        ("24:00:00 +47:11:43", "24 hours"),
+        ("24h00m00s +47d11m43s", "no position"),
+        ("-13:29:52 +47:11:43", "24 hours"),
+        ("402.4696 47", "360 degrees"),
+        ("-10 47", "360 degrees"),
+        ("402.4696d 47d", "360 degrees"),
+        ("13:29:52.7 +5h", "hours"),
+        ("1937+21", "mixed"),
+    ],
+)
+def test_no_position_is_turned_into_another(words: str, say: str) -> None:
+    """Degrees read as hours, and wrapped, would give the image of another place in silence."""
+    with pytest.raises(InvalidRequest, match=say):
+        locate(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "ra", "dec"),
+    [
+        ("360 0", 0.0, 0.0),
+        ("10 .5", 10.0, 0.5),
+        ("202.5d +47:30:00", 202.5, 47.5),
+        ("202.5° 47.5", 202.5, 47.5),
+        ("13h30m +47.5", 202.5, 47.5),
+        ("13:30:00 +47d30m", 202.5, 47.5),
+        ("13h30m00s+47d30m00s", 202.5, 47.5),
+        ("13 30 00 -47 30", 202.5, -47.5),
+        ("13h 30m 0s -47d 30m 0s", 202.5, -47.5),
+        ("23:59:59.99 0:0:0", 359.99995833, 0.0),
+    ],
+)
+def test_what_is_clear_is_taken(words: str, ra: float, dec: float) -> None:
+    found = locate(words).position
+    assert (found.ra.deg, found.dec.deg) == (pytest.approx(ra), pytest.approx(dec))
+
+
 def test_a_name_is_looked_up_once(sesame: SkyService, own_cache: Path) -> None:
     """Without a network, what was fetched by name before is there by name still."""
     found = locate("M51")
