@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.coordinates.name_resolve import sesame_url
-from astropy.table import Table
+from astropy.table import QTable, Table
+from astropy.utils.masked import Masked
 
 import sky_service as sky
 from astrollava import Describer
@@ -226,6 +227,41 @@ def test_errors_take_the_place_of_their_image(
     with pytest.raises(ServiceError):
         list(describer.describe_many(sources, **options))
     assert at_rest(describer._session.engine)
+
+
+@pytest.mark.parametrize("table_of", [Table, QTable])
+def test_a_bad_row_is_a_matter_of_its_own(
+    describer: Describer, fetcher: SkyFetcher, service: SkyService, table_of: type[Table]
+) -> None:
+    """What a mask hides must not be fetched, and one typing error must not end a survey."""
+    ra = np.ma.array([10.0, 20.0, 30.0, 40.0, 50.0], mask=[0, 1, 0, 0, 0])
+    dec = np.ma.array([1.0, 2.0, 95.0, np.nan, 5.0])
+    table = table_of({"ra": ra, "dec": dec}, units={"ra": u.deg, "dec": u.deg})
+    options: dict[str, Any] = {"fetch": fetcher, "size": SIZE, "progress": False}
+    given = list(describer.describe_many(table, on_error="return", **options))
+    assert [type(each) for each in given] == [
+        Description, InvalidRequest, InvalidRequest, InvalidRequest, Description,
+    ]  # fmt: skip
+    assert "row 1 of the table has no position: it is masked" in str(given[1])
+    assert "row 2" in str(given[2])
+    assert sorted(round(asked.number("ra")) for asked in service.asked) == [10, 50]
+    with pytest.raises(InvalidRequest, match="row 1"):
+        list(describer.describe_many(table, **options))
+    assert at_rest(describer._session.engine)
+
+
+def test_a_masked_position_is_none(describer: Describer, fetcher: SkyFetcher) -> None:
+    degrees = Masked([10.0, 20.0] * u.deg, mask=[False, True])
+    options: dict[str, Any] = {"fetch": fetcher, "size": SIZE, "progress": False}
+    where = SkyCoord(degrees, degrees)
+    given = list(describer.describe_many(where, on_error="return", **options))
+    assert [type(each) for each in given] == [Description, InvalidRequest]
+
+
+def test_a_single_row_is_no_table(describer: Describer, fetcher: SkyFetcher) -> None:
+    table = Table({"ra": [10.0], "dec": [5.0]})
+    with pytest.raises(InvalidRequest, match="single row"):
+        list(describer.describe_many(table[0], fetch=fetcher, size=SIZE, progress=False))
 
 
 def test_a_slow_one_holds_up_no_other(

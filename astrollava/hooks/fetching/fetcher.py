@@ -344,6 +344,9 @@ def one_position(position: Any) -> SkyCoord:
             expected="one",
             hint="describe_many takes many",
         )
+    # A masked position has a number behind its mask.
+    if getattr(position, "masked", False) and bool(position.mask):
+        raise InvalidRequest("the position is masked", expected="finite coordinates")
     there = position.icrs
     if not (math.isfinite(there.ra.deg) and math.isfinite(there.dec.deg)):
         raise InvalidRequest("the position is not a number", expected="finite coordinates")

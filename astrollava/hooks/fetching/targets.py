@@ -72,6 +72,8 @@ def locate(target: str | SkyCoord | Target, *, timeout: float = 20.0) -> Target:
 
     if isinstance(target, Target):
         return target
+    if isinstance(target, _Unusable):
+        raise InvalidRequest(target.problem, expected="a right ascension and a declination")
     if isinstance(target, SkyCoord):
         return Target(target)
     if not isinstance(target, str):
@@ -232,6 +234,7 @@ def targets_of(given: Any) -> Iterable[Any]:
         If a table has no such columns, or it is a single target.
     """
     from astropy.coordinates import SkyCoord
+    from astropy.table import Row
 
     if isinstance(given, SkyCoord):
         if given.isscalar:
@@ -240,6 +243,12 @@ def targets_of(given: Any) -> Iterable[Any]:
             )
         return _Several(given.ravel())
     if hasattr(given, "colnames"):
+        if isinstance(given, Row):
+            raise InvalidRequest(
+                "the positions are a single row of a table",
+                expected="a table",
+                hint="Pass table[:1], or call describe with its position",
+            )
         return _Several(_positions_of(given))
     return given  # type: ignore[no-any-return]
 
@@ -258,8 +267,49 @@ class _Several:
             yield self._positions[number]
 
 
-def _positions_of(table: Any) -> Any:
+@dataclass(frozen=True)
+class _Unusable:
+    """A row that is no position, in whose place its error is given."""
+
+    problem: str
+
+
+class _Rows:
+    """Positions of a table, made row by row: one that is none is no matter of the others."""
+
+    def __init__(self, ra: Any, dec: Any) -> None:
+        self._ra, self._dec = ra, dec
+
+    def __len__(self) -> int:
+        return len(self._ra)
+
+    def __getitem__(self, number: int) -> Any:
+        from astropy.coordinates import SkyCoord
+
+        ra, dec = self._ra[number], self._dec[number]
+        if ra is None or dec is None:
+            return _Unusable(f"row {number} of the table has no position: it is masked")
+        try:
+            return SkyCoord(ra, dec, unit="deg")
+        except (ValueError, TypeError) as error:
+            return _Unusable(f"row {number} of the table is no position ({error})")
+
+
+def _degrees(column: Any) -> list[float | None]:
+    """Return a column in degrees, None where it is masked."""
+    import numpy as np
     from astropy import units as u
+
+    hidden = np.broadcast_to(getattr(column, "mask", False), column.shape)
+    if column.ndim != 1:
+        raise ValueError("they have several values a row")
+    bare = getattr(column, "unmasked", column)
+    bare = getattr(bare, "value", bare)
+    values = u.Quantity(np.ma.getdata(bare), getattr(column, "unit", None) or u.deg).to_value(u.deg)
+    return [None if gone else float(value) for value, gone in zip(values, hidden, strict=True)]
+
+
+def _positions_of(table: Any) -> Any:
     from astropy.coordinates import SkyCoord
 
     columns = list(table.colnames)
@@ -271,10 +321,7 @@ def _positions_of(table: Any) -> Any:
         if first in plain and second in plain:
             ra, dec = table[plain[first]], table[plain[second]]
             try:
-                return SkyCoord(
-                    u.Quantity(ra, getattr(ra, "unit", None) or u.deg),
-                    u.Quantity(dec, getattr(dec, "unit", None) or u.deg),
-                )
+                return _Rows(_degrees(ra), _degrees(dec))
             except (ValueError, TypeError) as error:
                 raise InvalidRequest(
                     f"columns {plain[first]} and {plain[second]} are no coordinates ({error})"
