@@ -15,6 +15,8 @@ from astrollava.errors import (
     FetchRefused,
     InvalidRequest,
     OutsideFootprint,
+    PluginError,
+    ServiceError,
     UnknownFetcher,
 )
 from astrollava.hooks.fetching.fetcher import Cutout, Fetcher, angle, one_position
@@ -170,8 +172,9 @@ def fetch_best(
 
     Raises
     ------
-    FetchError
-        What the best survey raised, where none of the first three gives an image.
+    FetchError, PluginError, InvalidRequest
+        Where no survey gives an image: of the kind that the best raised, and with what each said
+        that was asked. What a plugin's fault kept from being asked is not one of the three.
     """
     import dataclasses
 
@@ -179,7 +182,7 @@ def fetch_best(
 
     choices = choose(position, size, pixels=pixels, bands=bands, fetchers=fetchers)
     passed: list[str] = []
-    first: FetchError | None = None
+    failures: list[AstrollavaError] = []
     bare: set[float] = set()
     tried = 0
     for choice in choices:
@@ -187,22 +190,54 @@ def fetch_best(
         scale = round(float(choice.fetcher.pixel_scale.to_value("arcsec")), 3)
         if tried == _ASKED or scale in bare:
             continue
-        tried += 1
         try:
             image = fetch_from(choice.fetcher, choice.wanted, timeout=timeout, cache=cache)
         except FetchRefused:
             raise
         except FetchError as error:
+            tried += 1
             nothing = isinstance(error, OutsideFootprint | EmptyCutout)
             if nothing:
                 bare.add(scale)
-            why = "has nothing there" if nothing else f"failed: {error.problem}"
+            why = "has nothing there" if nothing else f"failed: {_line(error)}"
             passed.append(f"{choice.fetcher.name} {why}")
+            failures.append(error)
             _log.info("%s", passed[-1])
-            first = first or error
+        except (PluginError, InvalidRequest) as error:
+            # What was asked for is right: `choose` had it checked. So this is the fetcher's fault.
+            passed.append(f"{choice.fetcher.name} failed: {_line(error)}")
+            failures.append(error)
+            _log.warning("%s; the next survey is asked", passed[-1])
         else:
             chosen = "; ".join([choice.reason, *passed])
             source = {**image.source, "chosen": chosen}
             return dataclasses.replace(image, source=source)
-    assert first is not None  # choose gives one or more
-    raise first
+    raise _together(failures, passed)
+
+
+def _line(error: AstrollavaError) -> str:
+    return next(iter(error.problem.strip().splitlines()), type(error).__name__)
+
+
+def _together(failures: Sequence[AstrollavaError], passed: Sequence[str]) -> AstrollavaError:
+    """Make one error of all; `choose` gives one survey or more, so there is one."""
+    # Rather of a service than of a broken plugin.
+    first = next((each for each in failures if isinstance(each, FetchError)), failures[0])
+    if len(failures) == 1:
+        return first
+    problem = f"no survey gave this cutout: {'; '.join(passed)}"
+    if isinstance(first, ServiceError):
+        whole: AstrollavaError = ServiceError(
+            problem,
+            expected=first.expected,
+            hint=first.hint,
+            status=first.status,
+            first_line=first.first_line,
+            retry_after=first.retry_after,
+        )
+    else:
+        # A plugin's own kind of error may take other arguments.
+        kind = next(k for k in type(first).__mro__ if k.__module__ == AstrollavaError.__module__)
+        whole = kind(problem, expected=first.expected, hint=first.hint)
+    whole.__cause__ = first
+    return whole

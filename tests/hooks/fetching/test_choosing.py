@@ -9,9 +9,11 @@ from astropy.coordinates import SkyCoord
 
 import sky_service as sky
 from astrollava.errors import (
+    EmptyCutout,
     FetchRefused,
     InvalidRequest,
     OutsideFootprint,
+    PluginError,
     ServiceError,
     UnknownFetcher,
 )
@@ -131,6 +133,61 @@ def test_the_best_ones_error_is_told_where_all_fail(service: SkyService) -> None
     both = [survey(service, name=name, depth=d) for name, d in (("deep", 24.0), ("fine", 22.0))]
     service.next(sky.html_error("deep is down"), sky.html_error("fine is down"))
     with pytest.raises(ServiceError, match="deep is down"):
+        fetch_best(NORTH, 6 * u.arcmin, fetchers=both)
+
+
+def broken(name: str, depth: float, error: Exception) -> Fetcher:
+    """Make a fetcher that plans as it should, and raises."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    return survey(name=name, depth=depth, fetch=fails)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("bad\nnumber"), PluginError("bad"), InvalidRequest("bad scale for this service")],
+)
+def test_a_broken_plugin_does_not_end_it(
+    service: SkyService, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """One faulty plugin with a deep survey took `auto` away from everybody."""
+    # More than are asked at most: they cost no service anything.
+    bad = [broken(f"bad-{n}", 25.0 - n, error) for n in range(4)]
+    image = fetch_best(NORTH, 6 * u.arcmin, fetchers=[*bad, survey(service, name="good", depth=9)])
+    assert image.source["fetcher"] == "good"
+    assert "bad-0 failed: " in image.source["chosen"]
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert [each.partition(" ")[0] for each in warnings] == ["bad-0", "bad-1", "bad-2", "bad-3"]
+
+
+def test_where_all_fail_each_is_told(service: SkyService) -> None:
+    """The first alone said nothing of why the others did not help."""
+    bad = broken("bad", 25.0, ValueError("out of order"))
+    off = broken("off", 24.5, InvalidRequest("no such scale\nand more"))
+    down = survey(service, name="down", depth=24.0)
+    service.next(sky.status(404))
+    with pytest.raises(ServiceError) as caught:
+        fetch_best(NORTH, 6 * u.arcmin, fetchers=[bad, off, down])
+    assert caught.value.status == 404
+    problem = caught.value.problem
+    assert "bad failed: the plugin of bad failed with ValueError: out of order; off" in problem
+    assert "off failed: no such scale; down failed: 127.0.0.1 answered 404" in problem
+    with pytest.raises(PluginError, match=r"bad failed.*; off failed"):
+        fetch_best(NORTH, 6 * u.arcmin, fetchers=[bad, off])
+
+
+def test_a_plugins_own_kind_of_error_is_told_too() -> None:
+    """Made anew with other arguments than it takes, it would be a TypeError."""
+
+    class Own(EmptyCutout):
+        def __init__(self, hole: int) -> None:
+            super().__init__(f"hole {hole}")
+
+    both = [broken("one", 25.0, Own(1)), broken("two", 24.0, PluginError("bad"))]
+    both[1].pixel_scale = 3 * u.arcsec
+    with pytest.raises(EmptyCutout, match="one has nothing there; two failed: bad"):
         fetch_best(NORTH, 6 * u.arcmin, fetchers=both)
 
 
