@@ -26,11 +26,14 @@ _OPTIONS: Final = {
     "timeout": "--timeout",
 }
 
+# What is at an address must stay whole: it is to be looked at with a browser.
+_ADDRESS: Final = r"(?P<address>(?:https?://|[?&])\S*)"
+
 # A value ends where a word does: `bands=3.fits` is the name of a file. So is what follows a slash
 # or a quote.
 _ARGUMENT: Final = re.compile(
-    rf"(?<![\w/.'\"-])(?P<name>{'|'.join(_OPTIONS)})="
-    r"(?:\[(?P<list>[^\]]*)\]|'(?P<text>[^']*)'|(?P<word>-?\w+)(?![\w.]\w)|(?=[\s,;)]|$))"
+    rf"{_ADDRESS}|(?<![\w/.'\"-])(?P<name>{'|'.join(_OPTIONS)})="
+    r"(?:\[(?P<list>[^\]]*)\]|'(?P<text>[^']*)'|(?P<word>-?\w+)(?!\w|\.\w|&)|(?=[\s,;)]|$))"
 )
 
 _PHRASES: Final = {
@@ -49,7 +52,9 @@ _PHRASES: Final = {
     "a smaller n_ctx": "a smaller n_ctx from Python",
 }
 
-_PHRASE: Final = re.compile("|".join(map(re.escape, sorted(_PHRASES, key=len, reverse=True))))
+_PHRASE: Final = re.compile(
+    "|".join([_ADDRESS, *map(re.escape, sorted(_PHRASES, key=len, reverse=True))])
+)
 
 
 def in_options(message: str) -> str:
@@ -63,11 +68,13 @@ def in_options(message: str) -> str:
     'Try again with --max-tokens, or a larger n_ctx from Python'
     """
     # In one pass: what one phrase becomes may hold another.
-    message = _PHRASE.sub(lambda found: _PHRASES[found[0]], message)
+    message = _PHRASE.sub(lambda found: _PHRASES.get(found[0], found[0]), message)
     return _ARGUMENT.sub(_option, message)
 
 
 def _option(found: re.Match[str]) -> str:
+    if found["address"] is not None:
+        return found[0]
     option = _OPTIONS[found["name"]]
     if found["list"] is not None:
         parts = [part.strip().strip("'") for part in found["list"].split(",")]

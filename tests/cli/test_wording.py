@@ -52,6 +52,25 @@ def test_names_of_files_stay_whole(name: str) -> None:
     assert in_options(name) == name
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "https://a.org/cutout?ra=1&size=3&pixels=240&bands=grz answered 404",
+        "at 'http://a.org/bands=3/hdu=None?pixels=240'",
+        "/cutout?pixels=240&bands=grz",
+        "pixels=240&bands=grz was sent",
+    ],
+)
+def test_addresses_stay_whole(said: str) -> None:
+    """`&--pixels 240&--bands grz` is what no service understands, nor who is to look why."""
+    assert in_options(said) == said
+
+
+def test_what_is_beside_an_address_is_reworded() -> None:
+    said = "https://a.org/x?bands=g failed? Give bands='g', hdu=None"
+    assert in_options(said) == "https://a.org/x?bands=g failed? Give --bands g, no --hdu"
+
+
 def test_a_cube_is_asked_for_by_the_option(run: Run, cube: Path, speaker: list[str]) -> None:
     done = run("describe", "--json", cube, *speaker)
     assert done.returncode == 2
