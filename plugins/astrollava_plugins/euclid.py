@@ -1,9 +1,10 @@
 """Euclid's mosaics at the ESA archive: which tile covers a position, then cutouts, by astroquery.
 
-Traps of astroquery's class: what fails is logged, and the answer is None; it prints messages of the
-server, waits without a time limit, unpacks what is packed to any size, and unpacks archives where
-their names lead. So its table service is used, over our own connections, and the cutout is asked
-for here with what the class would send.
+Traps of astroquery's class: what fails is logged, and the answer is None; it waits without a time
+limit, unpacks what is packed to any size, and unpacks archives where their names lead. Its module
+asks the server for messages as soon as it is imported, and prints them, or that there are none, on
+standard output. So the table service under it is used, over our own connections, and the cutout is
+asked for here with what the class would send.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Euclid(Fetcher):
         if not rows:
             raise OutsideFootprint(
                 f"{self.survey} have no image at {plan.position.to_string('hmsdms', precision=0)}",
-                hint="Try another survey: --from auto chooses one",
+                hint='Try another survey: fetch="auto" chooses one',
             )
         tiles: dict[str, dict[str, Any]] = {}
         for row in rows:
@@ -144,8 +145,7 @@ def _place(row: Any) -> tuple[float, float] | None:
 
 
 def _ask(query: str, base_url: str, carrier: Carrier) -> Any:
-    """Have astroquery's class ask the archive, over connections of ours."""
-    from astroquery.esa.euclid import EuclidClass
+    """Have astroquery's table service ask the archive, over connections of ours."""
     from astroquery.utils.tap import TapPlus
     from astroquery.utils.tap.conn.tapconn import TapConn
 
@@ -157,10 +157,16 @@ def _ask(query: str, base_url: str, carrier: Carrier) -> Any:
         tap_context="tap",
         connhandler=_Connections(base_url, carrier),
     )
-    archive = EuclidClass(tap_plus_conn_handler=connections, show_server_messages=False)
-    # Not the class's own method, which logs what fails and gives None.
-    job = TapPlus.launch_job(archive, query, output_format="votable_plain")
-    return job.get_results()
+    # As astroquery's class for Euclid makes it, whose module must not be imported.
+    archive = TapPlus(
+        url=base_url,
+        server_context="tap-server",
+        tap_context="tap",
+        connhandler=connections,
+        client_id="ASTROQUERY",
+        use_names_over_ids=True,
+    )
+    return archive.launch_job(query, output_format="votable_plain").get_results()
 
 
 class _Connections:

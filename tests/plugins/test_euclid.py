@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
@@ -168,6 +170,22 @@ def test_what_fails_is_no_empty_sky(service: Service, capsys: pytest.CaptureFixt
     assert caught.value.status == 400
     printed = capsys.readouterr()
     assert printed.out == printed.err == ""
+
+
+def test_nothing_is_printed_and_nobody_else_asked(service: Service) -> None:
+    """The class's module asks ESA for messages when it is imported, and prints: no JSON is left."""
+    code = (
+        "import sys\n"
+        "from astropy.coordinates import SkyCoord\n"
+        "import astropy.units as u\n"
+        "from astrollava_plugins.euclid import Euclid\n"
+        f"at = SkyCoord({AT.ra.deg}, {AT.dec.deg}, unit='deg')\n"
+        f"Euclid(base_url={service.url!r}).fetch(at, 15 * u.arcsec)\n"
+        "assert 'astroquery.esa.euclid' not in sys.modules\n"
+    )
+    # A process of its own: in this one the module may have been imported before.
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_a_packed_table_is_not_unpacked(service: Service) -> None:
