@@ -39,6 +39,7 @@ _ARGUMENT: Final = re.compile(
 _PHRASES: Final = {
     "cutout=(position, size)": "--cutout X,Y,SIZE",
     "cutout=((x, y), 256)": "--cutout X,Y,256",
+    'fetch="auto" chooses': "--from auto chooses",
     "hdu=None": "no --hdu",
     " as mmproj": " with --mmproj",
     "Leave mmproj away": "Leave --mmproj away",

@@ -216,7 +216,7 @@ def together(
     if not any(np.isfinite(plane[middle, middle]).any() for plane in planes):
         raise OutsideFootprint(
             f"the images of {service} end before the position",
-            hint="Try another survey: --from auto chooses one",
+            hint='Try another survey: fetch="auto" chooses one',
         )
     return SkyImage(
         np.stack(planes),

@@ -93,7 +93,7 @@ class Cadc(Fetcher):
                 raise OutsideFootprint(
                     f"{self.survey} have no image at "
                     f"{plan.position.to_string('hmsdms', precision=0)}",
-                    hint="Try another survey: --from auto chooses one",
+                    hint='Try another survey: fetch="auto" chooses one',
                 )
             # The deepest first.
             order = sorted(stacks, key=lambda row: -(number_of(row, "time_exposure") or 0.0))

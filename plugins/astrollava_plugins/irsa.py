@@ -107,7 +107,7 @@ class Irsa(Fetcher):
         if not links:
             raise OutsideFootprint(
                 f"{self.survey} has no {band} image there",
-                hint="Try another survey: --from auto chooses one",
+                hint='Try another survey: fetch="auto" chooses one',
             )
         cutting = [link for link in links if urlsplit(link).path.startswith(_CUTTING)]
         if not cutting:

@@ -89,7 +89,7 @@ class _Viewer(Fetcher):
         return OutsideFootprint(
             f"{self.survey} has no image at {plan.position.to_string('hmsdms', precision=0)}",
             expected=str(self.footprint),
-            hint="Try another survey: --from auto chooses one",
+            hint='Try another survey: fetch="auto" chooses one',
         )
 
 
@@ -189,7 +189,7 @@ class LegacyPicture(_Viewer):
         if flat_share(image) > PLAIN:
             raise EmptyCutout(
                 f"{self.name} sent a plain picture: nothing was observed there",
-                hint="Try another survey: --from auto chooses one",
+                hint='Try another survey: fetch="auto" chooses one',
             )
         return replace(image, source={"layer": self.layer})
 

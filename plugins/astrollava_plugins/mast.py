@@ -113,7 +113,7 @@ class _Mast(Fetcher):
             )
         return OutsideFootprint(
             f"{self.survey} has no image there{f': {why}' if why else ''}",
-            hint="Try another survey: --from auto chooses one",
+            hint='Try another survey: fetch="auto" chooses one',
         )
 
 

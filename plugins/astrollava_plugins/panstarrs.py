@@ -111,7 +111,7 @@ class PanStarrs(Fetcher):
             raise OutsideFootprint(
                 f"{self.survey} have no image at {plan.position.to_string('hmsdms', precision=0)}",
                 expected=str(self.footprint),
-                hint="Try another survey: --from auto chooses one",
+                hint='Try another survey: fetch="auto" chooses one',
             )
         missing = [band for band in plan.bands if band not in files]
         if missing:

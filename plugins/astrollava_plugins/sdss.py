@@ -98,7 +98,7 @@ class SDSSFrames(Fetcher):
                     raise
         raise OutsideFootprint(
             f"{self.survey} has no field at {plan.position.to_string('hmsdms', precision=0)}",
-            hint="Try another survey: --from auto chooses one",
+            hint='Try another survey: fetch="auto" chooses one',
         )
 
     def _fields(self, carrier: Carrier, plan: Cutout) -> Table | tuple[()]:

@@ -102,7 +102,7 @@ class SdssPicture(Fetcher):
             raise OutsideFootprint(
                 f"{self.name} sent a plain picture, as it does outside of the survey",
                 expected=str(self.footprint),
-                hint="Try another survey: --from auto chooses one",
+                hint='Try another survey: fetch="auto" chooses one',
             )
         return image
 

@@ -151,7 +151,7 @@ class Sia2(Fetcher):
             raise OutsideFootprint(
                 f"{self.survey}: no {band} image at "
                 f"{plan.position.to_string('hmsdms', precision=0)}",
-                hint="Try another survey: --from auto chooses one",
+                hint='Try another survey: fetch="auto" chooses one',
             )
         for row in sorted(images, key=_rank)[:_LOOKED_AT]:
             yield from _cutters(images, row, carrier)

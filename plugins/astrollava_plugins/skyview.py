@@ -113,7 +113,7 @@ class SkyView(Fetcher):
                 raise
             raise OutsideFootprint(
                 f"{self.name} made no image of {self.surveys[band]} there",
-                hint="Try another survey: --from auto chooses one",
+                hint='Try another survey: fetch="auto" chooses one',
             ) from error
         return without_constants(read_frame(body, self.name))
 

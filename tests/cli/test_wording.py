@@ -32,6 +32,7 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("Give bands=, or leave", "Give --bands, or leave"),
         ("hdu=1, but it is a picture", "--hdu 1, but it is a picture"),
         ("hdu=None", "no --hdu"),
+        ('survey: fetch="auto" chooses one', "survey: --from auto chooses one"),
         ("combine='simple:5' for one band", "--combine simple:5 for one band"),
         ("Read a part with cutout=(position, size)", "Read a part with --cutout X,Y,SIZE"),
         ("Give the projector's path as mmproj", "Give the projector's path with --mmproj"),

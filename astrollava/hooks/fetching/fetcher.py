@@ -231,7 +231,7 @@ class Fetcher(ABC):
             raise OutsideFootprint(
                 f"{self.survey} has no image at {position.to_string('hmsdms', precision=0)}",
                 expected=str(self.footprint),
-                hint="Try another survey: --from auto chooses one",
+                hint='Try another survey: fetch="auto" chooses one',
             )
         if size > self.max_size:
             raise CutoutTooLarge(

@@ -295,8 +295,10 @@ def test_outside_the_footprint_nobody_is_asked(service: SkyService, m51: SkyCoor
     class South(SkyFetcher):
         footprint = Declinations(-90, 30)
 
-    with pytest.raises(OutsideFootprint, match="declinations from -90 to 30"):
+    with pytest.raises(OutsideFootprint, match="declinations from -90 to 30") as caught:
         fetch(South(base_url=service.url), m51, SIZE)
+    # An option of the command line helps nobody here.
+    assert caught.value.hint == 'Try another survey: fetch="auto" chooses one'
     assert service.asked == []
 
 
