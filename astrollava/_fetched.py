@@ -115,7 +115,7 @@ class Facts:
             raise InvalidRequest(
                 "there is no catalogue to ask for facts",
                 expected="names, such as 'simbad'",
-                hint='Install what they need: pip install "astrollava[fetch]"',
+                hint=there.why_none,
             )
         self._providers = [there.get_fact_provider(name) for name in dict.fromkeys(names)]
         self._timeout = timeout

@@ -261,6 +261,13 @@ class Plugins:
                     error,
                 )
 
+    @property
+    def why_none(self) -> str:
+        """What to do about there being no plugin that gives what is wanted: a hint."""
+        if self.blocked and not self.loaded and not self.broken:
+            return f"The environment variable {VARIABLE} keeps out all plugins: unset or change it"
+        return 'Install what the services need: pip install "astrollava[fetch]"'
+
     def _values(self, kind: Kind) -> dict[str, Any]:
         return {name: offer.value for name, offer in self.offered(kind).items()}
 
@@ -290,7 +297,11 @@ class Plugins:
         if self.broken:
             names = ", ".join(broken.name for broken in self.broken)
             return f"Broken, so that nothing of them is used: {names}. See astrollava plugins list"
-        return "" if offers else "No plugin gives any: see astrollava plugins list"
+        if offers:
+            return ""
+        if self.blocked and not self.loaded:
+            return self.why_none
+        return "No plugin gives any: see astrollava plugins list"
 
 
 def _about(entry: Entry) -> tuple[str, str, str, str]:

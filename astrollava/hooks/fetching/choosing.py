@@ -93,12 +93,12 @@ def choose(
     if fetchers is None:
         from astrollava.hooks.manager import plugins
 
-        fetchers = list(plugins().fetchers.values())
+        there = plugins()
+        fetchers = list(there.fetchers.values())
+        if not fetchers:
+            raise UnknownFetcher("no plugin gives a fetcher", hint=there.why_none)
     if not fetchers:
-        raise UnknownFetcher(
-            "no plugin gives a fetcher",
-            hint='Install what the services need: pip install "astrollava[fetch]"',
-        )
+        raise UnknownFetcher("there is no fetcher to choose among", expected="one or more")
     ranked: list[tuple[tuple[Any, ...], Choice]] = []
     refused: list[str] = []
     last: AstrollavaError | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from astrollava.errors import (
     ServiceError,
     UnknownFetcher,
 )
-from astrollava.hooks import Fetcher
+from astrollava.hooks import Fetcher, Plugins, manager
+from astrollava.hooks._selection import Selection
 from astrollava.hooks.fetching import (
     AllSky,
     Declinations,
@@ -100,10 +103,29 @@ def test_it_says_why() -> None:
 def test_no_survey_says_why_not() -> None:
     with pytest.raises(OutsideFootprint, match="deep: deep has no image at"):
         choose(SOUTH, 6 * u.arcmin, fetchers=[DEEP])
-    with pytest.raises(UnknownFetcher, match=r"astrollava\[fetch\]"):
+    with pytest.raises(UnknownFetcher, match="no fetcher to choose among"):
         choose(SOUTH, 6 * u.arcmin, fetchers=[])
     with pytest.raises(InvalidRequest, match="size is 6"):
         choose(SOUTH, 6, fetchers=[DEEP])
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"), [(None, r"astrollava\[fetch\]"), ("none", "ASTROLLAVA_PLUGINS keeps out all")]
+)
+def test_without_any_plugin_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, hint: str
+) -> None:
+    """Who blocked the plugins was told to install what was installed."""
+    if said is None:
+        there = Plugins()
+    else:
+        there = Plugins(entry_points(group="astrollava"), Selection.parse(said))
+        assert there.blocked
+        with pytest.raises(UnknownFetcher, match=hint):
+            there.get_fetcher("a-survey")
+    monkeypatch.setattr(manager, "_state", {"plugins": there})
+    with pytest.raises(UnknownFetcher, match=hint):
+        choose(SOUTH, 6 * u.arcmin)
 
 
 def test_the_next_best_is_asked_where_the_best_has_nothing(service: SkyService) -> None:
