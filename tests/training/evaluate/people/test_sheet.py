@@ -103,6 +103,23 @@ def test_what_two_sources_say_alike_is_rated_once(tmp_path: Path) -> None:
     assert row["sources"] == ["one", "two"]
 
 
+def test_a_key_is_never_written_over(tmp_path: Path) -> None:
+    """Ratings that were sent out could not be scored any more."""
+    _, key = write_sheets(texts(), tmp_path)
+    before = key.read_bytes()
+    with pytest.raises(InvalidRequest, match="key of sheets written before"):
+        write_sheets(texts(5), tmp_path)
+    assert key.read_bytes() == before
+
+
+def test_pages_keep_their_answers_apart(tmp_path: Path) -> None:
+    """A second rater at the same browser saw what the first had said."""
+    pages, _ = write_sheets(texts(), tmp_path, pages=2)
+    names = [re.findall(r'data-page="(\d+)"', page.read_text(encoding="utf-8")) for page in pages]
+    assert names == [["1"], ["2"]]
+    assert "document.body.dataset.page" in pages[0].read_text(encoding="utf-8")
+
+
 def test_what_cannot_be_rated_is_refused(tmp_path: Path) -> None:
     image = pictures(1)[0]
     for said in (

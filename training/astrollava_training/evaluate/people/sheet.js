@@ -3,7 +3,8 @@ const sheet = document.body.dataset.sheet;
 const criteria = document.body.dataset.criteria.split(" ");
 const rows = Array.from(document.querySelectorAll("article"), (row) => row.dataset.row);
 const rater = document.getElementById("rater");
-const kept = "astrollava-ratings-" + sheet;
+// By page, too: two raters may share a browser, and neither may see what the other said.
+const kept = `astrollava-ratings-${sheet}-${document.body.dataset.page}`;
 
 function answer(row, criterion) {
   const chosen = document.querySelector(`input[name="${row}-${criterion}"]:checked`);

@@ -147,6 +147,13 @@ def write_sheets(
     shown = {picture: _shown(image) for picture, image in images.items()}
     out.mkdir(parents=True, exist_ok=True)
     written = []
+    key_file = out / "key.json"
+    if key_file.exists():
+        raise InvalidRequest(
+            f"{key_file} is the key of sheets written before",
+            expected="a folder without one",
+            hint="Name another folder: without its key, ratings sent out already cannot be scored",
+        )
     for page in range(1, pages + 1):
         # Each page has an order of its own, so that tiredness hits no text on all of them.
         rng = np.random.default_rng((seed, page))
@@ -162,9 +169,8 @@ def write_sheets(
                 }
             )
         path = out / f"sheet-{page}.html"
-        path.write_text(_page(title, sheet, groups), encoding="utf-8")
+        path.write_text(_page(title, sheet, page, groups), encoding="utf-8")
         written.append(path)
-    key_file = out / "key.json"
     key_file.write_text(
         json.dumps(
             {"sheet": sheet, "seed": seed, "scale": SCALE, "rows": key},
@@ -246,7 +252,7 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
 
 
-def _page(title: str, sheet: str, groups: Sequence[Mapping[str, Any]]) -> str:
+def _page(title: str, sheet: str, page: int, groups: Sequence[Mapping[str, Any]]) -> str:
     import jinja2
     from markupsafe import Markup
 
@@ -263,6 +269,7 @@ def _page(title: str, sheet: str, groups: Sequence[Mapping[str, Any]]) -> str:
     return environment.from_string(_part("sheet.html")).render(
         title=title,
         sheet=sheet,
+        page=page,
         groups=groups,
         criteria=CRITERIA,
         values=SCALE,
