@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -15,7 +16,11 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pip", reason="pip is what installs it")
+try:
+    # Not imported: that would take setuptools' distutils from whoever in this process needs it later.
+    importlib.metadata.version("pip")
+except importlib.metadata.PackageNotFoundError:
+    pytest.skip("pip is what installs it", allow_module_level=True)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -136,8 +136,6 @@ def test_computing_again_changes_no_gradient_and_keeps_less(corpus: Any, how: An
     assert not language.layers[0].gradient_checkpointing
 
 
-# The compiler itself imports distutils, on Pythons that still have it.
-@pytest.mark.filterwarnings("ignore:The distutils package:DeprecationWarning")
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")

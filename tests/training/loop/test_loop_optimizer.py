@@ -224,8 +224,6 @@ def test_a_parameter_without_a_gradient_stays() -> None:
         assert given[1][1].grad is not None  # closed: gradients are anybody's again
 
 
-# The compiler itself imports distutils, on Pythons that still have it.
-@pytest.mark.filterwarnings("ignore:The distutils package:DeprecationWarning")
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")
 @pytest.mark.parametrize("kind", ["adamw-8bit", "factored"])
