@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 try:
-    # Not imported: that would take setuptools' distutils from whoever in this process needs it later.
+    # Not imported: that would take distutils from whoever in this process needs it later.
     importlib.metadata.version("pip")
 except importlib.metadata.PackageNotFoundError:
     pytest.skip("pip is what installs it", allow_module_level=True)
