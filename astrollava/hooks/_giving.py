@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from astrollava._plugged import Kind
+from astrollava.hooks._declared import find_misstatements
 
 __all__ = ["NAME", "Unusable", "checked", "kind_of"]
 
@@ -136,8 +137,6 @@ def checked(name: str, given: Any) -> tuple[Kind, dict[str, Any]]:
         pairs = _functions(name, given)
     else:
         pairs = [(getattr(thing, "name", None), thing) for thing in _things(name, hook, given)]
-    if hook.kind == "models":
-        _refuse_models_without_files(pairs)
     taken = set(hook.taken()) if pairs else set()
     found: dict[str, Any] = {}
     for called, thing in pairs:
@@ -151,6 +150,7 @@ def checked(name: str, given: Any) -> tuple[Kind, dict[str, Any]]:
         if called in found:
             raise Unusable(f"it gives two of {hook.kind.replace('_', ' ')} the name {called!r}")
         found[called] = thing
+    _refuse_misstatements(hook, found)
     return hook.kind, found
 
 
@@ -169,10 +169,15 @@ def _things(name: str, hook: _Hook, given: Any) -> list[Any]:
     return things
 
 
-def _refuse_models_without_files(pairs: list[tuple[Any, Any]]) -> None:
-    for called, entry in pairs:
-        if entry.repo is None and entry.checkpoint is None:
-            raise Unusable(f"its model {called!r} has neither a repo nor a checkpoint")
+def _refuse_misstatements(hook: _Hook, found: Mapping[str, Any]) -> None:
+    """Raise for what would fail only when somebody uses it, and far from the cause."""
+    said = [
+        f"its {hook.one} {called!r}: {' '.join(fault.split())}"
+        for called, thing in found.items()
+        for fault in find_misstatements(hook.kind, thing)
+    ]
+    if said:
+        raise Unusable("; ".join(said))
 
 
 def _functions(name: str, given: Any) -> list[tuple[Any, Any]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astrollava.errors import AstrollavaError, InvalidRequest, PluginError
+from astrollava.hooks._files import put_aside, whole
 
 if TYPE_CHECKING:
     from astrollava.results import Answer, Classification, Description, Extraction
@@ -28,8 +26,8 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
     results : result, or iterable of results
         One or more descriptions, answers, classifications or extractions.
     path : path-like
-        The file to write; its folder must exist. What is there is replaced, and
-        put back if the exporter fails.
+        The file to write; its folder must exist. It appears when it is whole: where the exporter
+        fails, what was there before is there still, and nothing where there was nothing.
     exporter : str
         The name of the exporter: see ``astrollava plugins list``.
 
@@ -53,8 +51,10 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
         raise InvalidRequest("there is no result to export", expected="one or more")
     target = Path(path)
     try:
-        with _put_back(target):
-            writer.write(given, target)
+        with put_aside(target) if writer.announces else whole(target) as file:
+            writer.write(given, file)
+            if not file.exists():
+                raise PluginError(f"the exporter {exporter} wrote no file {str(target)!r}")
     except AstrollavaError:
         raise
     except OSError as error:
@@ -63,31 +63,9 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
             hint="Choose another file",
         ) from error
     except (Exception, SystemExit) as error:
+        owner = plugins().offered("exporters")[writer.name].plugin
         raise PluginError(
             f"the exporter {exporter} failed with {type(error).__name__}: {error}",
-            hint=f"See: astrollava plugins check {plugins().offered('exporters')[exporter].plugin}",
+            hint=f"See: astrollava plugins check {owner}",
         ) from error
-    if not target.is_file():
-        raise PluginError(f"the exporter {exporter} wrote no file {str(target)!r}")
     return target
-
-
-@contextmanager
-def _put_back(target: Path) -> Iterator[None]:
-    """Keep what a file holds, and write it back if the block fails.
-
-    The exporter is given the file itself: one may tell another program where it is, as SAMP's does.
-    """
-    if not target.is_file():
-        yield
-        return
-    with tempfile.TemporaryFile() as kept:
-        with target.open("rb") as stream:
-            shutil.copyfileobj(stream, kept)
-        try:
-            yield
-        except BaseException:
-            kept.seek(0)
-            with target.open("wb") as stream:
-                shutil.copyfileobj(kept, stream)
-            raise

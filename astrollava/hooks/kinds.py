@@ -197,10 +197,14 @@ class Exporter(ABC):
         What it is called by: lower case letters, digits, ``.``, ``_`` and ``-``.
     suffix : str
         What the names of its files end with, such as ``".bib"``.
+    announces : bool
+        Whether `write` tells somebody else where the file is, as one that sends it to a viewer
+        does. It is then given the file's own name, else one beside it until the file is whole.
     """
 
     name: str
     suffix: str
+    announces: bool = False
 
     @abstractmethod
     def write(self, results: Sequence[Any], path: Path) -> None:
@@ -211,7 +215,8 @@ class Exporter(ABC):
         results : sequence of Description, Answer, Classification or Extraction
             One or more, in the order of the sources.
         path : Path
-            The file to write; its folder exists. What is there may be overwritten.
+            The file to write, which does not exist yet. It is in the folder where it will be and
+            its name ends as that will, but differs unless the exporter `announces` it.
 
         Raises
         ------

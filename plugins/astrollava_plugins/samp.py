@@ -40,6 +40,8 @@ class Samp(Exporter):
 
     name = "samp"
     suffix = ".vot"
+    # The applications are told the file's name.
+    announces = True
 
     def __init__(self, *, timeout: float = 30.0) -> None:
         self.timeout = timeout

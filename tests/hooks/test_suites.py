@@ -252,16 +252,28 @@ class TestNegative(StretchSuite):
 
 class Append(Exporter):
     name = "append"
-    suffix = "txt"
+    suffix = ".txt"
 
     def write(self, results, path):
-        with path.open("a") as file:
-            file.writelines(f"{result}\\n" for result in results)
+        file = path.with_name("log.txt")
+        with file.open("a") as log:
+            log.writelines(f"{result}\\n" for result in results)
+        path.write_bytes(file.read_bytes())
 
 
 class TestAppend(ExporterSuite):
     def make(self):
         return Append()
+
+
+class Undotted(Append):
+    name = "undotted"
+    suffix = "txt"
+
+
+class TestUndotted(ExporterSuite):
+    def make(self):
+        return Undotted()
 
 
 class Plugin:
@@ -290,8 +302,12 @@ def test_the_other_suites_find_faults_too(pytester: pytest.Pytester) -> None:
         "TestRaw::test_it_declares_what_the_contract_asks_for",
         "TestRaw::test_damaged_files_give_our_errors_only",
         "TestNegative::test_it_keeps_the_order_of_shades",
-        "TestAppend::test_it_declares_what_the_contract_asks_for",
         "TestAppend::test_what_is_there_is_replaced",
+        "TestUndotted::test_it_declares_what_the_contract_asks_for",
+        # Of a plugin that misstates anything nothing is used.
+        "TestUndotted::test_results_are_written",
+        "TestUndotted::test_one_result_alone_is_written",
+        "TestUndotted::test_what_is_there_is_replaced",
         "TestPlugin::test_its_entry_point_leads_to_it",
         "TestPlugin::test_what_it_gives_keeps_the_contract",
     }

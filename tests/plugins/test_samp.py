@@ -15,6 +15,7 @@ import pytest
 from astropy.table import Table
 
 from astrollava.errors import PluginError
+from astrollava.hooks import export
 from astrollava.hooks.testing import ExporterSuite, PluginSuite
 from astrollava.images import example
 from sample_results import answer, classification, description, provenance
@@ -118,6 +119,16 @@ def test_a_table_of_results_reaches_every_viewer_of_tables(
     assert table["dec"][0] == 14.4167
     # The sample's file is not there: nothing is sent that nobody could load.
     assert topcat.images == []
+
+
+def test_the_file_that_is_announced_is_the_one_that_stays(
+    tmp_path: Path, join: Callable[..., Viewer], astrollava_plugins: Callable[..., Any]
+) -> None:
+    """Written under another name first, as files of exporters are, it would be nowhere."""
+    topcat = join("TOPCAT", "table.load.votable")
+    astrollava_plugins(samp)
+    path = export([description()], tmp_path / "said.vot", "samp")
+    assert [local(sent["url"]) for sent in topcat.tables] == [path]
 
 
 def test_images_go_to_the_viewers_of_images_once_each(

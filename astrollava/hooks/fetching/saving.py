@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from astrollava.errors import InvalidRequest
+from astrollava.hooks._files import whole
 from astrollava.images import SkyImage, render
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def save(image: SkyImage, path: str | PathLike[str]) -> Path:
         planes = planes[:, ::-1]  # FITS begins at the bottom
     hdu = fits.PrimaryHDU(planes[0] if len(planes) == 1 else planes)
     _describe(image, hdu.header)
-    return _whole(target, lambda file: hdu.writeto(file))
+    return _written(target, lambda file: hdu.writeto(file))
 
 
 def check_name(path: Path) -> None:
@@ -88,22 +88,18 @@ def save_picture(image: SkyImage, path: str | PathLike[str]) -> Path:
     share = min(1.0, _SIDE / max(ny, nx))
     size = max(1, round(share * ny)), max(1, round(share * nx))
     png = encode_png(render(image, size=size).rgb)
-    return _whole(Path(path), lambda file: file.write_bytes(png))
+    return _written(Path(path), lambda file: file.write_bytes(png))
 
 
-def _whole(target: Path, write: Any) -> Path:
-    # The suffix stays: astropy chooses a format by it.
-    whole = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+def _written(target: Path, write: Callable[[Path], Any]) -> Path:
     try:
-        write(whole)
-        whole.replace(target)
+        with whole(target) as file:
+            write(file)
     except OSError as error:
         raise InvalidRequest(
             f"{str(target)!r} cannot be written: {error.strerror or error}",
             hint="Choose another file",
         ) from error
-    finally:
-        whole.unlink(missing_ok=True)
     return target
 
 
