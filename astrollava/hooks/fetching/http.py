@@ -234,7 +234,7 @@ def request(
                     return _answer(place, response, accept, max_bytes, bare=method == "HEAD")
                 onward = response.headers.get("Location", "")
                 status = response.status
-            place = place_of(urljoin(place.url, onward), hosts=hosts, private=private, before=place)
+            place = place_of(_onward(place, onward), hosts=hosts, private=private, before=place)
             if status in (301, 302, 303) and method == "POST":
                 method, data = "GET", None
                 sent.pop("Content-Type", None)
@@ -250,6 +250,13 @@ def request(
     except OSError as error:
         raise _broken(place, str(error.strerror or error)) from error
     raise FetchRefused(f"{place.host} redirects more than {_REDIRECTS} times")
+
+
+def _onward(place: Place, location: str) -> str:
+    try:
+        return urljoin(place.url, location)
+    except ValueError:  # "http://[": nothing to join, and refused as what it is
+        return location
 
 
 def _broken(place: Place, why: str) -> ServiceError:

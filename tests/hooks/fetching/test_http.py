@@ -7,7 +7,7 @@ import time
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sky_service as sky
@@ -280,6 +280,7 @@ LINES = st.sampled_from(
 
 @settings(max_examples=40)
 @given(st.lists(LINES | st.binary(max_size=30), max_size=7), st.sampled_from([b"\r\n", b"\n"]))
+@example([b"HTTP/1.1 302 Found", b"Location: http://["], b"\r\n")
 def test_any_answer_at_all_gives_our_errors_only(lines: list[bytes], end: bytes) -> None:
     """A server that speaks no HTTP must not surprise a plugin with an exception of another kind."""
 
