@@ -15,6 +15,7 @@ import numpy.typing as npt
 from astrollava.engine import _logs as logs
 from astrollava.engine._native import TextModel
 from astrollava.engine._positions import Piece, Places, embedding_batch
+from astrollava.engine._state import room_for, with_streams
 from astrollava.engine.runtime import Bindings
 from astrollava.errors import GenerationError, ModelLoadFailed
 
@@ -97,6 +98,7 @@ class Context:
         self._lone_limit = cut if flash_attention and not on_gpu else _NEVER
         self._threads = self._using = threads
         self.sequences = sequences
+        self._streams = 1 if shared else sequences
         self._memory = llama.llama_get_memory(self._pointer)
         self.n_vocab = model.n_vocab
         #: Whether the last tokens of a sequence can be forgotten.
@@ -104,6 +106,9 @@ class Context:
             llama.llama_model_is_recurrent(model.pointer)
             or llama.llama_model_is_hybrid(model.pointer)
         )
+        self._window = model.window
+        #: Else llama.cpp keeps layers of several kinds in a cache each, and writes all of them.
+        self._one_cache = self.forgets and not model.window
         # llama.cpp pads what it is asked for: the limit asked for holds, so results do not depend
         # on the padding.
         self.n_ctx = min(n_ctx, int(llama.llama_n_ctx_seq(self._pointer)))
@@ -266,20 +271,35 @@ class Context:
         """Let another sequence of a shared cache hold all that one holds."""
         self._lib.llama.llama_memory_seq_cp(self._memory, sequence, other, -1, -1)
 
-    def save(self, sequence: int) -> ctypes.Array[ctypes.c_uint8]:
-        """Copy what the cache holds of a sequence."""
-        llama = self._lib.llama
-        size = int(llama.llama_state_seq_get_size(self._pointer, sequence))
-        state = (ctypes.c_uint8 * size)()
-        got = int(llama.llama_state_seq_get_data(self._pointer, state, size, sequence))
-        return state if got == size else (ctypes.c_uint8 * 0)()
+    def take(self, sequence: int, source: Context, theirs: int) -> bool:
+        """Make a sequence hold what one of `source` holds, this context or another of the model.
 
-    def restore(self, sequence: int, state: ctypes.Array[ctypes.c_uint8]) -> bool:
-        """Make a sequence hold what was saved of one, of this context or of one like it."""
-        if not len(state):
-            return False
+        False where llama.cpp cannot copy all of it: the sequence is then in no sound state.
+        """
         llama = self._lib.llama
-        return bool(llama.llama_state_seq_set_data(self._pointer, state, len(state), sequence))
+        if source._window and llama.llama_memory_seq_pos_max(source._memory, theirs) >= (
+            source._window
+        ):
+            # Tokens that the last one does not see are left out; behind a shorter beginning they
+            # would be seen.
+            return False
+        restream = self._streams != source._streams
+        if restream and not self._one_cache:
+            return False
+        byte = ctypes.POINTER(ctypes.c_uint8)
+        size = int(llama.llama_state_seq_get_size(source._pointer, theirs))
+        room = room_for(size, self._streams)
+        given = room.ctypes.data_as(byte)
+        if llama.llama_state_seq_get_data(source._pointer, given, size, theirs) != size:
+            return False
+        state = room[:size]
+        if restream:
+            own = theirs if source._streams > 1 else 0
+            state = with_streams(
+                room, size, stream=own, streams=source._streams, wanted=self._streams
+            )
+        given = state.ctypes.data_as(byte)
+        return bool(llama.llama_state_seq_set_data(self._pointer, given, len(state), sequence))
 
     def free(self) -> None:
         """Release the cache and the compute buffers."""

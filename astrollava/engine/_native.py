@@ -54,6 +54,8 @@ class TextModel:
         self.kv_bytes_per_token = self._kv_bytes()
         self.n_embd = int(llama.llama_model_n_embd_inp(self.pointer))
         self.n_ctx_train = int(llama.llama_model_n_ctx_train(self.pointer))
+        #: Tokens that the layers with the narrowest view see; 0 where all see all.
+        self.window = int(llama.llama_model_n_swa(self.pointer))
         #: Whether image tokens have a position in time, row and column each (M-RoPE). A batch of
         #: embeddings then needs four positions a token; for text llama.cpp repeats the one.
         self.places_on_grid = int(llama.llama_model_rope_type(self.pointer)) in (

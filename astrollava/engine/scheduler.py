@@ -12,12 +12,12 @@ import logging
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from astrollava.engine._context import Context
-from astrollava.engine._prompt import ImageBlock, size_of
+from astrollava.engine._prompt import Block, ImageBlock, size_of
 from astrollava.engine._sharing import Sharing
 from astrollava.engine.branches import BranchingSlot
 from astrollava.engine.independence import rows_are_independent
@@ -91,7 +91,7 @@ class Scheduler:
         self._sharing = sharing
         self.context = make_context(1, None)
         self.slots = [Slot(self.context, 0)]
-        self._retired: Context | None = None
+        self._retired: Slot | None = None
         self._branching: BranchingSlot | None = None
         self._may_branch = True
         self._together: bool | None = None
@@ -221,7 +221,7 @@ class Scheduler:
         for job in alone:
             self._advance(job, -1)
         together = [job for job in self._jobs if job.token is not None]
-        for context in (self.context, self._retired):
+        for context in {id(job.slot.context): job.slot.context for job in together}.values():
             # In the order of their numbers they make one batch; else llama.cpp makes several.
             jobs = [job for job in together if job.slot.context is context]
             if jobs:
@@ -277,7 +277,7 @@ class Scheduler:
     def _is_being_prepared(self, request: Request[Any]) -> bool:
         """Whether another evaluates an image at this moment that `request` will want to copy."""
         for job in self._jobs:
-            if job.request.prompted or job.slot.context is not self.context:
+            if job.request.prompted:
                 continue
             common = 0
             for mine, other in zip(request.plan.blocks, job.request.plan.blocks, strict=False):
@@ -286,7 +286,7 @@ class Scheduler:
                 common += 1
             blocks = request.plan.blocks[:common]
             if any(isinstance(block, ImageBlock) for block in blocks) and all(
-                slot.shares(blocks) < common for slot in self.slots
+                slot.shares(blocks) < common for slot in self._sources()
             ):
                 return True
         return False
@@ -294,15 +294,11 @@ class Scheduler:
     def _slot_for(self, request: Request[Any]) -> Slot:
         """Choose a free slot, and give it what another holds of the prompt."""
         busy = self._busy()
-        wanted = request.plan.blocks[:-1]
-
-        def held(slot: Slot) -> int:
-            return size_of(wanted[: slot.shares(wanted)])
-
+        held = partial(_held, request.plan.blocks[:-1])
         free = [slot for slot in self.slots if slot.sequence not in busy]
         # Of like ones the first: sequences side by side are evaluated together.
         best = max(free, key=lambda slot: (held(slot) // _WORTH_HOLDING, -slot.sequence))
-        source = max(self.slots, key=held)
+        source = max(self._sources(), key=held)
         if held(source) - held(best) >= _WORTH_COPYING:
             # What holds least is given up.
             best = min(free, key=lambda slot: slot.tokens)
@@ -319,16 +315,19 @@ class Scheduler:
         slot = self._branching
         if slot is None or any(job.slot is slot for job in self._jobs) or not request.fits(slot):
             return None
-        # What another holds of the prompt cannot be copied into a shared cache.
-        wanted = request.plan.blocks[:-1]
-        held = [size_of(wanted[: other.shares(wanted)]) for other in (slot, *self.slots)]
-        return slot if max(held) - held[0] < _WORTH_COPYING else None
+        held = partial(_held, request.plan.blocks[:-1])
+        source = max(self._sources(), key=held)
+        if held(source) - held(slot) < _WORTH_COPYING or slot.copy_from(source):
+            return slot
+        return None
+
+    def _sources(self) -> list[Slot]:
+        """Return all slots from which what they hold may be copied."""
+        others = [slot for slot in (self._branching, self._retired) if slot is not None]
+        return [*self.slots, *others]
 
     def _grow(self) -> bool:
-        """Make a context of all the sequences there may be; what is at work stays in the old one.
-
-        llama.cpp cannot move a sequence to a context with more of them.
-        """
+        """Make a context of all sequences there may be; what is at work stays in the old one."""
         if self.limit <= len(self.slots):
             return False
         try:
@@ -337,7 +336,7 @@ class Scheduler:
             # There is no memory for more.
             self.limit = len(self.slots)
             return False
-        self._retired = self.context
+        self._retired = self.slots[0]
         self.context = new
         self.slots = [Slot(new, n) for n in range(self.limit)]
         return True
@@ -345,9 +344,9 @@ class Scheduler:
     def _free_retired(self) -> None:
         """Free the context of before when nothing is at work in it any more."""
         old = self._retired
-        if old is not None and all(job.slot.context is not old for job in self._jobs):
+        if old is not None and all(job.slot is not old for job in self._jobs):
             self._retired = None
-            old.free()
+            old.context.free()
 
     def _advance(self, job: _Job, row: int) -> None:
         """Let a request make its next step."""
@@ -424,6 +423,11 @@ class Scheduler:
         if len(idle) > len(slots) or any(slot.tokens >= context.n_ctx for slot in idle):
             return []
         return idle
+
+
+def _held(wanted: Sequence[Block], slot: Slot) -> int:
+    """Count the tokens of `wanted` that a slot holds already."""
+    return size_of(wanted[: slot.shares(wanted)])
 
 
 def _closed() -> ClosedError:

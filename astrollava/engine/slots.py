@@ -90,7 +90,7 @@ class Slot:
     def copy_from(self, other: Slot) -> bool:
         """Hold what another slot holds; empty, and False, where llama.cpp cannot copy it."""
         self.clear()
-        if not self.context.restore(self.sequence, other.context.save(other.sequence)):
+        if not self.context.take(self.sequence, other.context, other.sequence):
             self.clear()
             return False
         self.blocks = list(other.blocks)

@@ -93,17 +93,6 @@ def test_what_does_not_fit_side_by_side_goes_one_by_one(pair: Files) -> None:
         assert [engine.score(prompt, [], [answer])[0] for answer in ANSWERS] == scores
 
 
-def test_what_a_sequence_holds_is_used(engine: Engine) -> None:
-    """An image described before would be evaluated again, only to be labelled."""
-    prompt = "once " * 60
-    engine.complete(prompt, sampling=Sampling(max_tokens=1)).run()
-    slot = engine._core.scheduler._branching
-    before = list(slot.blocks) if slot is not None else []
-    engine.score(prompt, [], ANSWERS)
-    slot = engine._core.scheduler._branching
-    assert slot is None or slot.blocks == before
-
-
 @pytest.mark.parametrize("kind", ["F16", "Q8_0"])
 def test_labels_asked_for_first_do_not_make_texts_depend_on_each_other(
     pair: Files, kind: str

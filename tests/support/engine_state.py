@@ -21,7 +21,8 @@ def at_rest(engine: Engine, seconds: float = 30) -> Engine:
 
 def forget(engine: Engine) -> Engine:
     """Empty all sequences, as of an engine just loaded."""
-    for slot in at_rest(engine)._core.scheduler.slots:
+    scheduler = at_rest(engine)._core.scheduler
+    for slot in filter(None, (*scheduler.slots, scheduler._branching)):
         slot.clear()
     return engine
 
