@@ -64,7 +64,9 @@ def image_of(source: Any, options: Mapping[str, Any]) -> SkyImage:
 def _fetched(target: Any, options: Mapping[str, Any]) -> SkyImage:
     from astrollava.hooks.fetching import fetch, locate
     from astrollava.hooks.fetching.getting import check_timeout
+    from astrollava.hooks.fetching.targets import refuse_images
 
+    refuse_images(target)
     if options.get("size") is None:
         raise InvalidRequest(
             "fetch without a size", expected="an angle, such as size=3 * astropy.units.arcmin"
@@ -252,6 +254,6 @@ def with_ahead(
 
 def several(sources: Iterable[Any]) -> Iterable[Any]:
     """Return positions and names one by one, also those of a table."""
-    from astrollava.hooks.fetching.targets import targets_of
+    from astrollava.hooks.fetching._rows import targets_of
 
     return targets_of(sources)

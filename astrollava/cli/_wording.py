@@ -41,6 +41,7 @@ _PHRASES: Final = {
     "cutout=((x, y), 256)": "--cutout X,Y,256",
     'fetch="auto" chooses': "--from auto chooses",
     "hdu=None": "no --hdu",
+    "leave fetch out": "use astrollava describe",
     " as mmproj": " with --mmproj",
     "Leave mmproj away": "Leave --mmproj away",
     "or a list of labels": "or --labels A,B,C",

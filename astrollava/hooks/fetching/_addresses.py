@@ -67,7 +67,8 @@ def place_of(
     url : str
         The address.
     hosts : sequence of str
-        The hosts that may be asked.
+        The hosts that may be asked: ``"sky.example"`` on the ports of http and https,
+        ``"sky.example:8080"`` on that one.
     private : str, optional
         An address that the user named: what has its scheme, host and port may be asked, also in a
         private network.
@@ -90,18 +91,31 @@ def place_of(
         named.port or _PORTS[named.scheme],
     )
     if not own:
-        if host not in {known.lower() for known in hosts}:
-            raise FetchRefused(
-                f"{what} {_shown(url)} leaves the service",
-                expected=f"one of its hosts: {', '.join(hosts)}" if hosts else "",
-            )
-        if port not in _PORTS.values() and (before is None or port != before.port):
-            raise FetchRefused(f"{what} {_shown(url)} has the unusual port {port}")
+        _check_host(f"{what} {_shown(url)}", host, port, hosts, before)
     if before is not None and before.scheme == "https" and scheme == "http":
         raise FetchRefused(f"{what} {_shown(url)} gives up the encryption")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/?%:@!$&'()*+,;=~-._")
     return Place(scheme, host, port, f"{path}?{query}" if query else path, own)
+
+
+def _check_host(
+    what: str, host: str, port: int, hosts: Sequence[str], before: Place | None
+) -> None:
+    known = {each.lower() for each in hosts}
+    if f"{host}:{port}" in known:
+        return
+    usual = port in _PORTS.values()
+    named = host if usual else f"{host}:{port}"
+    hint = f"If that is the service's too, its fetcher must name it: hosts=(..., {named!r})"
+    if host not in known:
+        raise FetchRefused(
+            f"{what} leaves the service",
+            expected=f"one of its hosts: {', '.join(hosts)}" if hosts else "",
+            hint=hint,
+        )
+    if not usual and (before is None or port != before.port):
+        raise FetchRefused(f"{what} has the unusual port {port}", hint=hint)
 
 
 def _parts(url: str, what: str) -> SplitResult:
@@ -180,6 +194,7 @@ def resolve(place: Place, seconds: float) -> list[str]:
     if not usable:
         raise FetchRefused(
             f"{place.host} is {', '.join(answer[:3])}, an address of a private network",
-            hint="If that is meant, give the service's address yourself, as base_url",
+            hint="If that is meant, name the service's address yourself when the fetcher is made:"
+            f" base_url={place.origin!r}",
         )
     return usable

@@ -105,7 +105,8 @@ class Fetcher(ABC):
     licence, credit, url : str
         Terms of use, the line that using an image asks for, and where people read about it.
     hosts : tuple of str
-        Every host that may be asked, or that an answer may redirect to, without ``https://``.
+        Every host that may be asked, or that an answer may redirect to, without ``https://``; with
+        its port, ``"sky.example:8080"``, where that is not the one of http or https.
     version : str
         To be raised when the same request gives another image than before: cached ones are not
         used any more then.

@@ -5,23 +5,28 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
 from astrollava._cache import Shelf, cache_folder
 from astrollava.errors import FetchError, InvalidRequest, ServiceError
 from astrollava.hooks.fetching import http
+from astrollava.hooks.fetching._positions import is_position, position_of
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
 
-__all__ = ["Target", "locate", "targets_of"]
+__all__ = ["NoTarget", "Target", "locate", "refuse_images"]
 
-_POSITION: Final = re.compile(r"[+\-−]?\d[\s\d:.,+\-−hmsdHMSD°'′\"″]+")
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
+#: What only a path or an address looks like.
+_FILE: Final = re.compile(
+    r"^(~?/|\.\.?/|[a-z]:\\|[a-z]+://)|\\|"
+    r"\.(fits?|fts|fz|gz|bz2|xz|png|jpe?g|tiff?|gif|bmp|webp|npy|asdf|hdf5|h5)$",
+    re.IGNORECASE,
+)
 _LONGEST: Final = 200
 #: Hosts of astropy's own list; another was set by the user, and may be anywhere.
 _PUBLIC: Final = frozenset({"cds.unistra.fr", "vizier.cfa.harvard.edu"})
@@ -45,7 +50,20 @@ class Target:
     name: str = ""
 
 
-def locate(target: str | SkyCoord | Target, *, timeout: float = 20.0) -> Target:
+@dataclass(frozen=True)
+class NoTarget:
+    """Stands among targets for one that is none, in whose place its error is given.
+
+    Attributes
+    ----------
+    problem : str
+        What is wrong with it.
+    """
+
+    problem: str
+
+
+def locate(target: str | SkyCoord | Target | NoTarget, *, timeout: float = 20.0) -> Target:
     """Find where something is.
 
     Parameters
@@ -72,80 +90,57 @@ def locate(target: str | SkyCoord | Target, *, timeout: float = 20.0) -> Target:
 
     if isinstance(target, Target):
         return target
-    if isinstance(target, _Unusable):
+    if isinstance(target, NoTarget):
         raise InvalidRequest(target.problem, expected="a right ascension and a declination")
     if isinstance(target, SkyCoord):
         return Target(target)
-    if not isinstance(target, str):
-        raise InvalidRequest(
-            f"the target is of type {type(target).__name__}",
-            expected="a SkyCoord, a position or a name",
-        )
+    refuse_images(target)
     words = " ".join(target.split())
     if not words or len(words) > _LONGEST:
         raise InvalidRequest(
             f"the target has {len(words)} characters", expected="a position or a name"
         )
-    if _POSITION.fullmatch(words) and len(re.findall(r"\d+(?:\.\d*)?", words)) >= 2:
-        return Target(_position(words))
+    if is_position(words):
+        return Target(position_of(words))
     return Target(_looked_up(words, timeout), words)
 
 
-def _position(words: str) -> SkyCoord:
-    from astropy import units as u
-    from astropy.coordinates import Angle, SkyCoord
+def refuse_images(target: object) -> None:
+    """Refuse an image where a place on the sky is expected: no name of a file is sent to anybody.
 
-    plain = words.replace("−", "-").replace("′", "'").replace("″", '"')
-    numbers = re.split(r"[\s,]+", plain.strip())
-    try:
-        if len(numbers) == 2 and all(_NUMBER.fullmatch(each) for each in numbers):
-            ra, dec = (float(each) * u.deg for each in numbers)
-            in_degrees = True
-        else:
-            first, second = _halves(plain)
-            if _is_mixed(first, second):
-                raise ValueError("degrees and sexagesimal notation are mixed without units")
-            if "h" in second:
-                raise ValueError("the declination is in hours")
-            ra, dec = Angle(first, unit=u.deg), Angle(second, unit=u.deg)
-            if not re.search("[hmsd°'\"]", first):
-                ra = 15 * ra
-            in_degrees = "d" in first or "°" in first
-        around = float(ra.to_value(u.deg))
-        # SkyCoord wraps, so that degrees taken for hours would be another place.
-        if in_degrees and not 0 <= around <= 360:
-            raise ValueError("the right ascension is not within 0 to 360 degrees")
-        if not in_degrees and not 0 <= around < 360:
-            raise ValueError("the right ascension is not within 0 to 24 hours")
-        return SkyCoord(ra, dec)
-    except (ValueError, TypeError, Warning) as error:
+    Raises
+    ------
+    InvalidRequest
+        If it is the path of a file, or neither words nor a position.
+    """
+    from astropy.coordinates import SkyCoord
+
+    if isinstance(target, Target | NoTarget | SkyCoord):
+        return
+    if not isinstance(target, str | os.PathLike):
         raise InvalidRequest(
-            f"{words!r} is no position ({error})",
-            expected="right ascension and declination, such as '13:29:52.7 +47:11:43'"
-            " or '202.4696 47.1953' in degrees",
-        ) from error
+            f"the target is of type {type(target).__name__}",
+            expected="a SkyCoord, a position or a name",
+            hint="To describe an image that is there, leave fetch out",
+        )
+    if isinstance(target, os.PathLike) or _is_path(target):
+        raise InvalidRequest(
+            f"{os.fspath(target)!r} is a file, not a place on the sky",
+            expected="a SkyCoord, a position in words or the name of an object",
+            hint="To describe that file, leave fetch out; for an object of that name, give its"
+            " position",
+        )
 
 
-def _halves(plain: str) -> tuple[str, str]:
-    """Split at the comma, else at the declination's sign, else in the middle."""
-    parts = [part.strip() for part in plain.split(",") if part.strip()]
-    if len(parts) == 1:
-        parts = re.split(r"(?<=\S)\s*(?=[+-])", parts[0])
-    if len(parts) == 1:
-        each = parts[0].split()
-        if len(each) % 2 == 0:
-            middle = len(each) // 2
-            parts = [" ".join(each[:middle]), " ".join(each[middle:])]
-    if len(parts) != 2:
-        raise ValueError("where the declination begins is not clear")
-    return parts[0], parts[1]
-
-
-def _is_mixed(first: str, second: str) -> bool:
-    """Whether the one is a plain number, and the other does not say that it is degrees, too."""
-    if _NUMBER.fullmatch(first):
+def _is_path(words: str) -> bool:
+    """Whether words mean a file or an address; names of objects may have a slash, too."""
+    if _FILE.search(words.strip()):
         return True
-    return bool(_NUMBER.fullmatch(second)) and not re.search("[dh°]", first)
+    try:
+        folder = os.path.dirname(words)
+        return os.path.isfile(words) or bool(folder and os.path.isdir(folder))
+    except ValueError:
+        return False  # it holds what no path can
 
 
 def _looked_up(name: str, timeout: float) -> SkyCoord:
@@ -217,131 +212,3 @@ def _asked(name: str, which: str, addresses: list[str], timeout: float) -> tuple
         f"the name {name!r} cannot be looked up: {problems}",
         hint="Without a network, give the position instead: '13:29:52.7 +47:11:43'",
     ) from (failures[-1] if failures else None)
-
-
-def targets_of(given: Any) -> Iterable[Any]:
-    """Return targets one by one: of a table, of a `SkyCoord` with many positions, or of a list.
-
-    Parameters
-    ----------
-    given : `~astropy.table.Table`, `~astropy.coordinates.SkyCoord` or iterable
-        A table has a column of positions, or columns of right ascensions and declinations (``ra``
-        and ``dec``, ``RAJ2000`` and ``DEJ2000`` and the like), in degrees where they have no unit.
-
-    Raises
-    ------
-    InvalidRequest
-        If a table has no such columns, or it is a single target.
-    """
-    from astropy.coordinates import SkyCoord
-    from astropy.table import Row
-
-    if isinstance(given, SkyCoord):
-        if given.isscalar:
-            raise InvalidRequest(
-                "the positions are a single one", expected="several", hint="Call describe"
-            )
-        return _Several(given.ravel())
-    if hasattr(given, "colnames"):
-        if isinstance(given, Row):
-            raise InvalidRequest(
-                "the positions are a single row of a table",
-                expected="a table",
-                hint="Pass table[:1], or call describe with its position",
-            )
-        return _Several(_positions_of(given))
-    return given  # type: ignore[no-any-return]
-
-
-class _Several:
-    """Positions one by one, and how many they are."""
-
-    def __init__(self, positions: Any) -> None:
-        self._positions = positions
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def __iter__(self) -> Iterator[Any]:
-        for number in range(len(self._positions)):
-            yield self._positions[number]
-
-
-@dataclass(frozen=True)
-class _Unusable:
-    """A row that is no position, in whose place its error is given."""
-
-    problem: str
-
-
-class _Rows:
-    """Positions of a table, made row by row: one that is none is no matter of the others."""
-
-    def __init__(self, ra: Any, dec: Any) -> None:
-        self._ra, self._dec = ra, dec
-
-    def __len__(self) -> int:
-        return len(self._ra)
-
-    def __getitem__(self, number: int) -> Any:
-        from astropy.coordinates import SkyCoord
-
-        ra, dec = self._ra[number], self._dec[number]
-        if ra is None or dec is None:
-            return _Unusable(f"row {number} of the table has no position: it is masked")
-        try:
-            return SkyCoord(ra, dec, unit="deg")
-        except (ValueError, TypeError) as error:
-            return _Unusable(f"row {number} of the table is no position ({error})")
-
-
-def _degrees(column: Any) -> list[float | None]:
-    """Return a column in degrees, None where it is masked."""
-    import numpy as np
-    from astropy import units as u
-
-    hidden = np.broadcast_to(getattr(column, "mask", False), column.shape)
-    if column.ndim != 1:
-        raise ValueError("they have several values a row")
-    bare = getattr(column, "unmasked", column)
-    bare = getattr(bare, "value", bare)
-    values = u.Quantity(np.ma.getdata(bare), getattr(column, "unit", None) or u.deg).to_value(u.deg)
-    return [None if gone else float(value) for value, gone in zip(values, hidden, strict=True)]
-
-
-def _positions_of(table: Any) -> Any:
-    from astropy.coordinates import SkyCoord
-
-    columns = list(table.colnames)
-    for name in columns:
-        if isinstance(table[name], SkyCoord):
-            return table[name]
-    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(columns)}
-    for first, second in _PAIRS:
-        if first in plain and second in plain:
-            ra, dec = table[plain[first]], table[plain[second]]
-            try:
-                return _Rows(_degrees(ra), _degrees(dec))
-            except (ValueError, TypeError) as error:
-                raise InvalidRequest(
-                    f"columns {plain[first]} and {plain[second]} are no coordinates ({error})"
-                ) from error
-    raise InvalidRequest(
-        f"the table has the columns {', '.join(columns[:12])}",
-        expected="a column of positions, or two called ra and dec",
-        hint="Pass SkyCoord(table['...'], table['...'], unit='deg')",
-    )
-
-
-_PAIRS: Final = (
-    ("ra", "dec"),
-    ("raj2000", "dej2000"),
-    ("raj2000", "decj2000"),
-    ("raicrs", "deicrs"),
-    ("radeg", "decdeg"),
-    ("radeg", "dedeg"),
-    ("rightascension", "declination"),
-    ("alphaj2000", "deltaj2000"),
-    ("sra", "sdec"),
-    ("tra", "tdec"),
-)

@@ -69,6 +69,22 @@ def test_a_host_is_compared_whole(monkeypatch: pytest.MonkeyPatch) -> None:
         assert place_of(url, hosts=("sky.example",)).origin == "https://sky.example"
 
 
+def test_a_port_is_asked_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal did not say what its author was to do about it, and nothing could be done."""
+    url = "http://sky.example:8080/x"
+    with pytest.raises(FetchRefused, match=r"unusual port 8080.*name it: .*'sky.example:8080'"):
+        place_of(url, hosts=("sky.example",))
+    assert place_of(url, hosts=("Sky.example:8080",)).origin == "http://sky.example:8080"
+    for other in ("http://sky.example:8081/", "http://sky.example/"):
+        with pytest.raises(FetchRefused, match="must name it: hosts="):
+            place_of(other, hosts=("sky.example:8080",))
+    # A name with a port opens no private network.
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 8080))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer)
+    with pytest.raises(FetchRefused, match=r"private network.*base_url='http://sky.example:8080'"):
+        resolve(place_of(url, hosts=("sky.example:8080",)), 1.0)
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     for url in (text, "http://" + text, "http://sky.example/" + text):

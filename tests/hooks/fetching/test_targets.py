@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 import sky_service as sky
 from astrollava.errors import AstrollavaError, FetchTimeout, InvalidRequest, ServiceError
 from astrollava.hooks.fetching import locate
-from astrollava.hooks.fetching.targets import targets_of
+from astrollava.hooks.fetching._rows import targets_of
 from sky_service import Asked, Reply, SkyService
 
 #: As Sesame writes it.
@@ -152,6 +153,42 @@ def test_the_mirror_is_asked_where_the_first_fails(sesame: SkyService) -> None:
     assert [asked.path for asked in sesame.asked] == ["/sesame/SNV", "/mirror/SNV"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["some/picture.fits", "M51.FITS", "m51.fits.gz", "m51.png", "/data/m51", "./m51", "../m51",
+     "~/m51", r"C:\data\m51", r"data\m51", "https://sky.example/m51", Path("m51")],
+)  # fmt: skip
+def test_a_path_is_not_sent_to_a_resolver_of_names(sesame: SkyService, path: str | Path) -> None:
+    """The name of somebody's file went to a service, which knew no such galaxy."""
+    with pytest.raises(InvalidRequest, match=r"is a file, not a place.*leave fetch out"):
+        locate(path)  # type: ignore[arg-type]
+    assert sesame.asked == []
+
+
+def test_a_file_that_is_there_is_not_taken_for_a_name(
+    sesame: SkyService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "M51").write_text("not for others")
+    (tmp_path / "data").mkdir()
+    for path in ("M51", "data/m51"):
+        with pytest.raises(InvalidRequest, match="is a file, not a place"):
+            locate(path)
+    assert sesame.asked == []
+    # Names have slashes, too; and a folder is where the pictures of an object lie.
+    (tmp_path / "M51").unlink()
+    (tmp_path / "M51").mkdir()
+    assert locate("M51").name == "M51"
+    with pytest.raises(ServiceError, match="no catalogue knows"):
+        locate("C/1995 O1")
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4)), b"SIMPLE", None])
+def test_an_image_in_place_of_a_target_says_what_to_do(image: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"Expected a SkyCoord.*leave fetch out"):
+        locate(image)  # type: ignore[arg-type]
+
+
 def test_a_silent_resolver_ends_in_time(sesame: SkyService) -> None:
     sesame.always(sky.hang())
     with pytest.raises(FetchTimeout, match=r"Without a network.*position"):
@@ -183,7 +220,7 @@ def test_any_words_like_a_position_are_one_or_refused(words: str) -> None:
     assert abs(found.position.dec.deg) <= 90
 
 
-def positions(given: object) -> list[SkyCoord]:
+def positions(given: object) -> list[Any]:
     return list(targets_of(given))
 
 
@@ -203,6 +240,73 @@ def test_tables_in_their_many_spellings() -> None:
         assert [round(each.ra.deg, 9) for each in found] == [10.0, 20.0]
         assert [round(each.dec.deg, 9) for each in found] == [-5.0, 5.0]
     assert len(targets_of(tables[0])) == 2  # type: ignore[arg-type]
+
+
+NAMES = ["ra", "dec"]
+SEXAGESIMAL = ["10:00:24.3", "23:59:59.9"], ["+02:12:18", "-00:30:00"]
+DECIMAL = ["150.10125", "359.99958333"], ["2.205", "-.5"]
+HOURS = [10.00675, 23.999972222]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        Table(SEXAGESIMAL, names=NAMES),
+        Table(SEXAGESIMAL, names=NAMES, units=[u.hourangle, u.deg]),
+        Table(SEXAGESIMAL, names=["RAJ2000", "DEJ2000"], units=['"h:m:s"', '"d:m:s"']),
+        Table([["10h00m24.3s", "23h59m59.9s"], ["2d12m18s", "-0d30m"]], names=NAMES),
+        Table([["10 00 24.3", "23 59 59.9"], ["+02 12 18", "-00 30 00"]], names=["_RA", "_DE"]),
+        Table([[b"10:00:24.3", b"23:59:59.9"], [b"+02:12:18", b"-00:30"]], names=NAMES),
+        Table(DECIMAL, names=NAMES),
+        Table(DECIMAL, names=NAMES, units=["deg", "deg"]),
+        Table([[str(hour) for hour in HOURS], DECIMAL[1]], names=NAMES, units=["hourangle", "deg"]),
+        Table([SEXAGESIMAL[0], [2.205, -0.5]], names=NAMES),
+        Table([HOURS, SEXAGESIMAL[1]], names=NAMES, units=["h", None]),
+        Table([np.array(each, dtype=object) for each in SEXAGESIMAL], names=NAMES),
+        dict(zip(NAMES, SEXAGESIMAL, strict=True)),
+        np.array([(150.10125, 2.205), (359.99958333, -0.5)], dtype=[("ra", "f8"), ("dec", "f8")]),
+    ],
+)
+def test_columns_of_words_are_read(table: object) -> None:
+    """A table as SIMBAD, VizieR or a paper gives it was "no coordinates"."""
+    first, second = positions(table)
+    assert first.ra.deg == pytest.approx(150.10125, abs=1e-7)
+    assert first.dec.deg == pytest.approx(2.205, abs=1e-7)
+    assert second.ra.deg == pytest.approx(359.99958333, abs=1e-7)
+    assert second.dec.deg == pytest.approx(-0.5)
+
+
+def test_a_row_of_words_that_is_no_position_says_what_it_holds() -> None:
+    """In its own place: the rows beside it are not to blame."""
+    ra = ["10:00:24.3", "10:99:00", "25:00:00", "150.1", "", "10:00:24.3", "x", "10:00:00"]
+    dec = ["+02:12:18", "+02:00:00", "+02:00:00", "+02:12:18", "+1:0:0", "+2h", "y", "+97:00:00"]
+    rows = positions(Table([ra, dec], names=["ra", "dec"]))
+    said = [getattr(row, "problem", "") for row in rows]
+    assert said[0] == ""
+    assert "row 1 of the table is no position: 10:99:00, +02:00:00" in said[1]
+    assert "24 hours" in said[2]
+    assert "mixed" in said[3]
+    assert said[4] == "row 4 of the table has no position: it is masked"
+    assert "hours" in said[5]
+    assert "no position: x, y" in said[6]
+    assert "no position: 10:00:00, +97:00:00" in said[7]
+    with pytest.raises(InvalidRequest, match=r"row 3 of the table is no position: 150\.1"):
+        locate(rows[3])
+    with pytest.raises(InvalidRequest, match="declination is in hours"):
+        positions(Table({"ra": ["1:0:0"], "dec": ["1:0:0"]}, units={"dec": u.hourangle}))
+    with pytest.raises(InvalidRequest, match="unit km is none of angles"):
+        positions(Table({"ra": ["1:0:0"], "dec": ["1:0:0"]}, units={"ra": u.km}))
+    (beyond,) = positions(Table({"ra": [402.5], "dec": [1.0]}))
+    assert "within 0 to 360" in beyond.problem
+
+
+def test_a_table_of_pandas_is_one() -> None:
+    """Iterated over, it gives the names of its columns, which would be looked up in the sky."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"ra": ["10:00:24.3", None], "dec": ["+02:12:18", "+1:0:0"]})
+    first, second = positions(frame)
+    assert first.dec.deg == pytest.approx(2.205)
+    assert "masked" in second.problem
 
 
 def test_a_table_without_positions_says_what_it_has() -> None:
