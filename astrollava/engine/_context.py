@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from astrollava.engine._state import room_for, with_streams
 from astrollava.engine.runtime import Bindings
 from astrollava.errors import GenerationError, ModelLoadFailed
 
-__all__ = ["MAX_OUTPUTS", "Context", "Logits"]
+__all__ = ["MAX_OUTPUTS", "Context", "Footprint", "Logits", "MakeContext"]
 
 Logits: TypeAlias = npt.NDArray[np.float32]
 
@@ -29,6 +30,44 @@ MAX_OUTPUTS = 32
 #: and adds in another order than beside others: one thread does what several do for many.
 _LONE_LIMIT = 256
 _NEVER = 2**31
+#: Kinds of llama.cpp's buffers that grow with the number of sequences.
+_CACHES = frozenset({"KV", "RS"})
+#: Bytes of graphs and lists that llama.cpp does not tell of.
+_UNTOLD = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes of memory a context takes.
+
+    Attributes
+    ----------
+    cache : int
+        What the tokens of its sequences are kept in.
+    rest : int
+        All else; the same for any number of sequences.
+    """
+
+    cache: int
+    rest: int
+
+
+class MakeContext(Protocol):
+    """What makes a context."""
+
+    def __call__(self, sequences: int, tokens: int | None, *, shared: bool = False) -> Context:
+        """Make one of so many sequences.
+
+        Parameters
+        ----------
+        sequences : int
+            How many.
+        tokens : int or None
+            What each may hold; None for as many as the engine was asked for.
+        shared : bool
+            Whether all share one cache of so many tokens.
+        """
+        ...
 
 
 class Context:
@@ -51,7 +90,7 @@ class Context:
     flash_attention : bool
         Whether llama.cpp may use it.
     on_gpu : bool
-        Whether evaluations are not the CPU's.
+        Whether evaluations are not the CPU's, not even of a layer.
     shared : bool
         Whether all sequences share one cache of `n_ctx` tokens, in which a token may be of several.
     """
@@ -90,9 +129,17 @@ class Context:
                 f" ({logs.tail()})",
                 hint="Ask for a smaller n_ctx or fewer sequences (parallel), or free memory",
             )
+        told = logs.buffer_sizes()
+        cache = sum(size for kind, size in told if kind in _CACHES)
+        # Rows of logits are made room for when they are first asked for.
+        rows = MAX_OUTPUTS * model.n_vocab * ctypes.sizeof(ctypes.c_float)
+        rest = sum(size for kind, size in told if kind not in _CACHES) + rows + _UNTOLD
+        #: As llama.cpp tells it, where its logs are captured.
+        self.footprint = Footprint(cache, rest)
         self._lib = lib
         self.threads = threads
         self.flash_attention = flash_attention
+        self.on_gpu = on_gpu
         # Where rows of an image share a position, that does not tell how long the cache is.
         cut = 0 if model.places_on_grid else _LONE_LIMIT
         self._lone_limit = cut if flash_attention and not on_gpu else _NEVER

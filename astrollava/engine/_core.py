@@ -9,7 +9,8 @@ from pathlib import Path
 
 from astrollava.engine import _logs as logs
 from astrollava.engine import runtime
-from astrollava.engine._context import MAX_OUTPUTS, Context
+from astrollava.engine._context import Context
+from astrollava.engine._means import sequences_for, spares, text_means, tower_threads
 from astrollava.engine._native import TextModel
 from astrollava.engine._prompt import TEXT_BLOCK
 from astrollava.engine._sharing import Sharing
@@ -17,25 +18,16 @@ from astrollava.engine._towers import Towers
 from astrollava.engine.class_token import class_token_order
 from astrollava.engine.scheduler import Scheduler
 from astrollava.engine.vision import Projector
-from astrollava.errors import ClosedError
+from astrollava.errors import ClosedError, ModelLoadFailed
 
 __all__ = ["Core", "load_core"]
 
 #: The context of a model trained on longer ones: a KV cache grows with it, answers are short.
 _DEFAULT_CONTEXT = 4096
-#: Bytes of weights that keep a thread busy, per token of text and per image: threads wait for each
-#: other hundreds of times a token, which costs a small model more than they bring.
-_TEXT_BYTES_PER_THREAD = 32 * 2**20
-_TOWER_BYTES_PER_THREAD = 16 * 2**20
 #: Image rows evaluated at once at most; bounds the compute buffer.
 _MAX_BATCH = 512
-#: Sequences at most where nobody says, and the share of the free memory they may take.
-_MOST_SEQUENCES = 16
-_MEMORY_SHARE = 0.25
 #: Share of the free memory that a second copy of the vision tower may take.
 _COPY_SHARE = 0.125
-#: Weights of a language model that one thread reads in time for a lone token.
-_SMALL_TEXT_BYTES = 256 * 2**20
 
 _log = logging.getLogger("astrollava")
 
@@ -117,7 +109,7 @@ def load_core(
                 mmproj,
                 model,
                 on_gpu=projector_on_gpu,
-                threads=threads or _threads_for(mmproj, _TOWER_BYTES_PER_THREAD),
+                threads=threads or tower_threads(mmproj),
             )
             undo.callback(projector.free)
             if projector.reads_class_token and class_token_order() == "last":
@@ -132,42 +124,47 @@ def load_core(
                 # Else all tokens of an image see each other, and it must go in at once.
                 n_batch = min(n_batch, _MAX_BATCH)
             longest = n_ctx or min(model.n_ctx_train, _DEFAULT_CONTEXT)
-            text_threads = threads or _threads_for(text, _TEXT_BYTES_PER_THREAD)
-
-            # Beyond 256 tokens it has to evaluate a lone token with one thread, which makes a large
-            # model slow.
-            flash_attention = (
-                n_gpu_layers != 0 or text_threads == 1 or text.stat().st_size <= _SMALL_TEXT_BYTES
+            means = text_means(
+                text, layers=model.layers, n_gpu_layers=n_gpu_layers, threads=threads
             )
 
             def make_context(
                 sequences: int, tokens: int | None, *, shared: bool = False
             ) -> Context:
+                if shared and tokens is None and not spares(first.footprint):
+                    raise ModelLoadFailed("there is no memory to spare to score side by side")
                 with logs.Captured():
                     return Context(
                         lib,
                         model,
                         n_ctx=tokens or longest,
                         n_batch=n_batch,
-                        threads=text_threads,
+                        threads=means.threads,
                         sequences=sequences,
-                        flash_attention=flash_attention,
-                        on_gpu=n_gpu_layers != 0,
+                        flash_attention=means.flash_attention,
+                        on_gpu=means.on_gpu,
                         shared=shared,
                     )
 
             sharing = Sharing(
                 runtime.physical_cores(),
                 tower=0 if projector_on_gpu else projector.threads,
-                text=0 if n_gpu_layers else text_threads,
+                text=0 if means.on_gpu else means.threads,
             )
 
             def copy() -> Projector:
                 with _load_lock, logs.Captured():
                     return Projector(lib, mmproj, model, on_gpu=False, threads=sharing.beside)
 
-            limit = parallel or _sequences_for(model.kv_bytes_per_token * longest)
-            scheduler = Scheduler(make_context, limit=limit, exact=exact, sharing=sharing)
+            first = make_context(1, None)
+            undo.callback(first.free)
+            scheduler = Scheduler(
+                first,
+                make_context,
+                limit=parallel or sequences_for(first.footprint),
+                exact=exact,
+                sharing=sharing,
+            )
             room = runtime.available_memory() * _COPY_SHARE > mmproj.stat().st_size
             towers = Towers(
                 projector,
@@ -177,13 +174,3 @@ def load_core(
             )
         undo.pop_all()
     return Core(lib, model, projector, towers, scheduler)
-
-
-def _threads_for(path: Path, per_thread: int) -> int:
-    return min(runtime.physical_cores(), 1 + path.stat().st_size // per_thread)
-
-
-def _sequences_for(kv_bytes: int) -> int:
-    """Choose how many sequences of a size the memory that is free now can hold."""
-    room = int(_MEMORY_SHARE * runtime.available_memory() / max(kv_bytes, 1))
-    return max(1, min(room, _MOST_SEQUENCES, MAX_OUTPUTS))

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import re
 import signal
 import threading
 from collections import deque
 from types import FrameType
 from typing import Any
 
-__all__ = ["Captured", "attach", "clear", "tail"]
+__all__ = ["Captured", "attach", "buffer_sizes", "clear", "tail"]
 
 _log = logging.getLogger("astrollava")
 # Without a handler of its own, Python would print our warnings to stderr.
 _log.addHandler(logging.NullHandler())
+
+
+#: "llama_kv_cache:        CPU KV buffer size =    12.00 MiB"
+_SIZE = re.compile(r"(\w+) buffer size = *([0-9.]+) MiB")
 
 
 class _Router:
@@ -27,6 +32,7 @@ class _Router:
 
     def __init__(self) -> None:
         self.recent: deque[tuple[int, str]] = deque(maxlen=200)
+        self.sizes: deque[tuple[str, int]] = deque(maxlen=200)
         self._level = logging.DEBUG
         self._line = ""
         self._setters: tuple[Any, ...] = ()
@@ -69,6 +75,8 @@ class _Router:
             line, self._line = self._line.rstrip(), ""
             if line:
                 self.recent.append((self._level, line))
+                if size := _SIZE.search(line):
+                    self.sizes.append((size[1], int(float(size[2]) * 2**20)))
                 _log.log(self._level, "llama.cpp: %s", line)
 
 
@@ -111,6 +119,7 @@ def attach(llama: Any, mtmd: Any) -> None:
 def clear() -> None:
     """Forget the remembered log lines, before a call whose failure is to be explained."""
     _router.recent.clear()
+    _router.sizes.clear()
 
 
 def tail(lines: int = 4) -> str:
@@ -124,3 +133,8 @@ def tail(lines: int = 4) -> str:
     recent = list(_router.recent)
     grave = [line for level, line in recent if level >= logging.INFO]
     return " / ".join((grave or [line for _, line in recent])[-lines:])
+
+
+def buffer_sizes() -> list[tuple[str, int]]:
+    """Return the buffers named in what was captured: of what kind, and how many bytes."""
+    return list(_router.sizes)

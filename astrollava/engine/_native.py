@@ -51,7 +51,11 @@ class TextModel:
         llama = lib.llama
         self.vocab = llama.llama_model_get_vocab(self.pointer)
         self.n_vocab = int(llama.llama_vocab_n_tokens(self.vocab))
-        self.kv_bytes_per_token = self._kv_bytes()
+        #: What a GPU may be given: the blocks, those that predict further tokens, and the output.
+        self.layers = 1 + sum(
+            int(count(self.pointer))
+            for count in (llama.llama_model_n_layer, llama.llama_model_n_layer_nextn)
+        )
         self.n_embd = int(llama.llama_model_n_embd_inp(self.pointer))
         self.n_ctx_train = int(llama.llama_model_n_ctx_train(self.pointer))
         #: Tokens that the layers with the narrowest view see; 0 where all see all.
@@ -71,13 +75,6 @@ class TextModel:
         self._space_at_start = self.metadata(_SPACE_PREFIX) == "first"
         self.adds_bos = bool(llama.llama_vocab_get_add_bos(self.vocab)) and self.bos >= 0
         self._pieces: dict[int, tuple[bytes, bool]] = {}
-
-    def _kv_bytes(self) -> int:
-        """Bytes a token takes of a KV cache in float16: at most, where attention is windowed."""
-        llama, model = self._lib.llama, self.pointer
-        heads = max(int(llama.llama_model_n_head(model)), 1)
-        width = int(llama.llama_model_n_embd(model)) * int(llama.llama_model_n_head_kv(model))
-        return 2 * 2 * int(llama.llama_model_n_layer(model)) * width // heads
 
     def metadata(self, key: str) -> str:
         """Return a metadata value as text, empty where there is none; at most 255 bytes."""

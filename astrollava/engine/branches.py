@@ -7,10 +7,10 @@ evaluated once, and a few dozen nodes at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from astrollava.engine._context import MAX_OUTPUTS, Context, Logits
+from astrollava.engine._context import MAX_OUTPUTS, Context, Logits, MakeContext
 from astrollava.engine.slots import Slot
 from astrollava.errors import AstrollavaError
 
@@ -66,10 +66,10 @@ class BranchingSlot(Slot):
         super().__init__(context, 0)
 
     @classmethod
-    def made_by(cls, make_context: Callable[[int, int | None], Context]) -> BranchingSlot | None:
+    def made_by(cls, make_context: MakeContext) -> BranchingSlot | None:
         """Make a context for it; None where there is no memory, or its cache cannot forget."""
         try:
-            context = make_context(BRANCHES + 1, None)
+            context = make_context(BRANCHES + 1, None, shared=True)
         except AstrollavaError:
             return None
         if context.forgets:

@@ -14,9 +14,9 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from astrollava.engine._context import Context
+from astrollava.engine._context import MAX_OUTPUTS, Context, MakeContext
 from astrollava.engine._prompt import Block, ImageBlock, size_of
 from astrollava.engine._sharing import Sharing
 from astrollava.engine.branches import BranchingSlot
@@ -26,7 +26,7 @@ from astrollava.engine.scoring import Scoring
 from astrollava.engine.slots import Slot
 from astrollava.errors import AstrollavaError, ClosedError, GenerationError
 
-__all__ = ["MakeContext", "Scheduler"]
+__all__ = ["Scheduler"]
 
 _log = logging.getLogger("astrollava")
 
@@ -38,14 +38,6 @@ _WORTH_HOLDING = 16
 _WORTH_COPYING = 48
 #: Sequences with which to try, at least, whether what is evaluated together is as it is alone.
 _ROWS_TRIED = 8
-
-
-class MakeContext(Protocol):
-    """What makes a context."""
-
-    def __call__(self, sequences: int, tokens: int | None, *, shared: bool = False) -> Context:
-        """Make one of so many sequences."""
-        ...
 
 
 class _Job:
@@ -66,9 +58,10 @@ class Scheduler:
 
     Parameters
     ----------
-    make_context : callable
-        Number of sequences, tokens each may hold (None: as many as asked for), and whether they
-        share one cache -> context.
+    context : Context
+        Of one sequence; freed with the others.
+    make_context : MakeContext
+        Makes those needed besides.
     limit : int
         Sequences at most.
     exact : bool
@@ -79,6 +72,7 @@ class Scheduler:
 
     def __init__(
         self,
+        context: Context,
         make_context: MakeContext,
         *,
         limit: int,
@@ -89,7 +83,7 @@ class Scheduler:
         self.limit = limit
         self._exact = exact
         self._sharing = sharing
-        self.context = make_context(1, None)
+        self.context = context
         self.slots = [Slot(self.context, 0)]
         self._retired: Slot | None = None
         self._branching: BranchingSlot | None = None
@@ -144,6 +138,9 @@ class Scheduler:
         if self._together is None:
             rows = max(self.limit, _ROWS_TRIED)
             self._together = rows_are_independent(self._make_context, rows)
+            # A GPU has kernels for many numbers of rows, and branches come in large ones.
+            if self._together and self.context.on_gpu:
+                self._together = rows_are_independent(self._make_context, MAX_OUTPUTS, shared=True)
         return not self._together
 
     @property
@@ -310,7 +307,7 @@ class Scheduler:
         if not isinstance(request, Scoring) or not self._may_branch or self.text_row_by_row:
             return None
         if self._branching is None:
-            self._branching = BranchingSlot.made_by(partial(self._make_context, shared=True))
+            self._branching = BranchingSlot.made_by(self._make_context)
             self._may_branch = self._branching is not None
         slot = self._branching
         if slot is None or any(job.slot is slot for job in self._jobs) or not request.fits(slot):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2 import TemplateError as JinjaError
 
@@ -29,6 +29,8 @@ _HF_IMAGE = "<image>"
 _NEEDLE = "astrollavaneedle"
 
 Message = Mapping[str, Any]
+#: What a template is given as the content of a message.
+Content: TypeAlias = "str | list[dict[str, str]]"
 
 
 class ChatTemplate:
@@ -137,7 +139,7 @@ class ChatTemplate:
             )
         return text
 
-    def _choose_shape(self) -> Callable[[Sequence[str | None]], Any]:
+    def _choose_shape(self) -> Callable[[Sequence[str | None]], Content]:
         """Find out whether the template reads content as parts or as one string."""
         shapes = (self._as_typed_parts, self._as_string, self._as_text_parts)
         failure: TemplateError | None = None
@@ -155,13 +157,13 @@ class ChatTemplate:
             hint="Load a file whose template is made for images",
         )
 
-    def _as_typed_parts(self, parts: Sequence[str | None]) -> Any:
+    def _as_typed_parts(self, parts: Sequence[str | None]) -> Content:
         return [{"type": "image"} if p is None else {"type": "text", "text": p} for p in parts]
 
-    def _as_text_parts(self, parts: Sequence[str | None]) -> Any:
+    def _as_text_parts(self, parts: Sequence[str | None]) -> Content:
         return [{"type": "text", "text": self._marker if p is None else p} for p in parts]
 
-    def _as_string(self, parts: Sequence[str | None]) -> Any:
+    def _as_string(self, parts: Sequence[str | None]) -> Content:
         return "".join(f"{self._marker}\n" if p is None else p for p in parts)
 
     def _run(self, messages: list[dict[str, Any]]) -> str:

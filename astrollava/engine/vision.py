@@ -141,7 +141,8 @@ class Projector:
         mtmd resizes all others: the size taken here is what it makes of the size the file names.
         """
         blank = np.zeros((*self.image_size, 3), np.uint8)
-        self.causal, layout, places = self._with_chunks(blank, self._survey)
+        with self._chunks(blank) as chunks:
+            self.causal, layout, places = self._survey(chunks)
         self.image_tokens = sum(p.stop - p.start for p in layout if isinstance(p, slice))
         no_values = np.broadcast_to(np.float32(0), (self.image_tokens, self._n_embd))
         #: What every image becomes, but for its values.
@@ -174,7 +175,8 @@ class Projector:
     def encode(self, rgb: npt.NDArray[np.uint8], key: str) -> ImageEmbedding:
         """Run the tower on one image of exactly `image_size`, uint8, shape ``(h, w, 3)``."""
         with logs.Captured():
-            rows, layout, places = self._with_chunks(rgb, self._encode_chunks)
+            with self._chunks(rgb) as chunks:
+                rows, layout, places = self._encode_chunks(chunks)
             if self._rows_restored:
                 self._restore(rows, rgb)
         values = np.concatenate(rows)
@@ -247,11 +249,6 @@ class Projector:
                 if mtmd.mtmd_batch_add_chunk(batch, image):
                     return max(1, taken)
         return _MOST_TOGETHER
-
-    def _with_chunks(self, rgb: npt.NDArray[np.uint8], use: Any) -> Any:
-        """Hand the chunks of a picture to `use`."""
-        with self._chunks(rgb) as chunks:
-            return use(chunks)
 
     @contextmanager
     def _chunks(self, rgb: npt.NDArray[np.uint8]) -> Iterator[list[Any]]:
@@ -329,7 +326,8 @@ class Projector:
             exchanged = rgb.copy()
             exchanged[:side, :side] = rgb[:side, side : 2 * side]
             exchanged[:side, side : 2 * side] = rgb[:side, :side]
-            others, *_ = self._twin._with_chunks(exchanged, self._twin._encode_chunks)
+            with self._twin._chunks(exchanged) as chunks:
+                others, *_ = self._twin._encode_chunks(chunks)
             rows[0][0] = others[0][0]
 
     @property

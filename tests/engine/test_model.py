@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from astrollava.engine import Engine, Sampling
-from astrollava.engine._core import _threads_for
+from astrollava.engine._means import text_means
 from astrollava.engine.runtime import physical_cores
 from astrollava.errors import (
     ClosedError,
@@ -54,7 +54,8 @@ def test_a_small_model_gets_one_thread_and_a_large_one_the_cores(
     large.write_bytes(text.read_bytes())
     with large.open("r+b") as file:
         file.truncate(2**33)  # a hole: llama.cpp does not mind what follows the tensors
-    assert _threads_for(large, 32 * 2**20) == physical_cores()
+    means = text_means(large, layers=3, n_gpu_layers=0, threads=None)
+    assert means.threads == physical_cores()
 
 
 def test_a_projector_of_another_model_is_named_as_such(pair: PairWriter) -> None:
