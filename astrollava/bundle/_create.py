@@ -158,7 +158,7 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
         raise InvalidRequest(
             f"{path} is there already",
             expected="a new file",
-            hint="Give another name; overwrite=True, or --force, replaces an earlier bundle",
+            hint="Give another name; overwrite=True, or --overwrite, replaces an earlier bundle",
         )
     if not _is_bundle(path):
         raise InvalidRequest(

@@ -17,7 +17,7 @@ from astrollava.cli.demo import demo
 from astrollava.cli.describe import describe
 from astrollava.cli.doctor import doctor
 from astrollava.cli.extract import extract
-from astrollava.cli.fetch import fetch
+from astrollava.cli.fetch import SETTINGS, fetch
 from astrollava.cli.models import app as models
 from astrollava.cli.plugins import app as plugins
 
@@ -78,7 +78,7 @@ def _before_any_command(
 
 
 for command in (describe, ask, chat, classify, extract, fetch, demo, doctor):
-    app.command()(guarded(command))
+    app.command(context_settings=SETTINGS if command is fetch else None)(guarded(command))
 app.add_typer(models)
 app.add_typer(bundle)
 app.add_typer(plugins)

@@ -20,7 +20,10 @@ __all__ = ["Export", "Exports", "check_writable"]
 Export = Annotated[
     list[str] | None,
     typer.Option(
-        "--export", metavar="NAME:FILE", help="Also write a file in the format of a plugin."
+        "--export",
+        metavar="NAME:FILE",
+        help="Also write a file with an exporter of a plugin, such as samp:said.vot; see"
+        " astrollava plugins list.",
     ),
 ]
 
@@ -59,8 +62,8 @@ class Exports:
             if not (name.strip() and colon and file):
                 raise InvalidRequest(
                     f"--export {one!r} cannot be read",
-                    expected="NAME:FILE, such as --export bibtex:cutouts.bib",
-                    hint="The names there are: astrollava plugins list",
+                    expected="NAME:FILE, such as --export samp:said.vot",
+                    hint=_names(),
                 )
             from astrollava.hooks import plugins
 
@@ -83,6 +86,13 @@ class Exports:
 
         for name, path in self._asked:
             export(self._results, path, name)
+
+
+def _names() -> str:
+    from astrollava.hooks import plugins
+
+    names = ", ".join(plugins().exporters)
+    return f"The exporters there are: {names}" if names else "No plugin gives an exporter"
 
 
 def check_writable(path: Path, option: str) -> None:

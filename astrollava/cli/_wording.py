@@ -42,6 +42,7 @@ _PHRASES: Final = {
     'fetch="auto" chooses': "--from auto chooses",
     "hdu=None": "no --hdu",
     "leave fetch out": "use astrollava describe",
+    "a SkyCoord, a position in words": "a position",
     " as mmproj": " with --mmproj",
     "Leave mmproj away": "Leave --mmproj away",
     "or a list of labels": "or --labels A,B,C",

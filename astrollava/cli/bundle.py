@@ -60,8 +60,9 @@ def create(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option to use there: max_tokens=80."),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", metavar="", help="Replace an earlier bundle.")
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", "--force", metavar="", help="Replace an earlier bundle."),
     ] = False,
 ) -> None:
     """Write a model, with cutouts and settings, into one file.
@@ -79,7 +80,7 @@ def create(
             name=name,
             cutouts=cutouts or (),
             settings=dict(map(_setting, settings or ())),
-            overwrite=force,
+            overwrite=overwrite,
             progress=progress,
             left_out=_note,
         )

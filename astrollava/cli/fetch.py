@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -17,15 +21,20 @@ if TYPE_CHECKING:
 
     from astrollava.images import SkyImage
 
-__all__ = ["fetch", "parse_angle"]
+__all__ = ["SETTINGS", "fetch", "parse_angle"]
+
+#: What begins with a dash may be a declination. `fetch` refuses all else that is no option.
+SETTINGS: Final = {"ignore_unknown_options": True}
+_SOUTHERN: Final = re.compile(r"-\.?[0-9]")
 
 
 def fetch(
+    context: typer.Context,
     target: Annotated[
-        str,
+        list[str],
         typer.Argument(
             metavar="TARGET",
-            help="A name (M51) or a position: '13:29:52.7 +47:11:43', '202.4696 47.1953'.",
+            help="A name (M51) or a position: 13:29:52.7 +47:11:43, 202.4696 47.1953.",
         ),
     ],
     output: Annotated[
@@ -53,6 +62,9 @@ def fetch(
     all_bands: Annotated[
         bool, typer.Option("--all-bands", metavar="", help="Fetch every band there is.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace a file that is there.")
+    ] = False,
     picture: Annotated[
         bool, typer.Option("--picture", metavar="", help="Also write a PNG beside it, and show it.")
     ] = False,
@@ -62,22 +74,25 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Fetch an image of a place on the sky from a survey."""
+    from astrollava.hooks.fetching import fetch as get
     from astrollava.hooks.fetching import locate
     from astrollava.hooks.fetching.saving import save
 
     if bands is not None and all_bands:
         raise InvalidRequest("both --bands and --all-bands", expected="one of them")
-    _check_output(output)
+    words = _joined(context, target)
+    beside = output.with_suffix(".png") if picture and output.suffix.lower() != ".png" else None
+    for file in filter(None, (output, beside)):
+        _check_output(file, overwrite)
     angle = parse_angle(size)
-    found = locate(target, timeout=min(timeout, 20.0))
-    image = _fetched(source, found.position, angle, pixels, bands, all_bands, timeout)
+    found = locate(words, timeout=min(timeout, 20.0))
+    chosen = "all" if all_bands else bands
+    image = get(source, found.position, angle, pixels=pixels, bands=chosen, timeout=timeout)
     record = image.describe_source()
     if found.name:
         record["target"] = found.name
-    image = _with_source(image, record)
-    files = [save(image, output)]
-    if picture and output.suffix.lower() != ".png":
-        files.append(save(image, output.with_suffix(".png")))
+    image = dataclasses.replace(image, source=record)
+    files = [save(image, file) for file in filter(None, (output, beside))]
     if as_json:
         write_json({"files": [str(file) for file in files], **record})
         return
@@ -109,7 +124,20 @@ def parse_angle(words: str) -> Quantity:
     return angle
 
 
-def _check_output(output: Path) -> None:
+def _joined(context: typer.Context, words: Sequence[str]) -> str:
+    """Join the words of a target; those that begin with a dash are declinations, or mistakes."""
+    for word in words:
+        if word.startswith("-") and not _SOUTHERN.match(word):
+            options = [name for option in context.command.params for name in option.opts]
+            near = get_close_matches(word.partition("=")[0], options, n=2)
+            raise InvalidRequest(
+                f"there is no option {word}",
+                hint=f"Did you mean {' or '.join(near)}?" if near else "See: astrollava fetch -h",
+            )
+    return " ".join(words)
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
     from astrollava.hooks.fetching.saving import check_name
 
     check_name(output)
@@ -117,36 +145,12 @@ def _check_output(output: Path) -> None:
         raise InvalidRequest(f"there is no folder {str(output.parent)!r}", hint="Make it first")
     if output.is_dir():
         raise InvalidRequest(f"{str(output)!r} is a folder", expected="the name of a file")
-
-
-def _fetched(
-    source: str,
-    position: Any,
-    size: Quantity,
-    pixels: int | None,
-    bands: str | None,
-    all_bands: bool,
-    timeout: float,
-) -> SkyImage:
-    from astrollava.hooks.fetching import choose
-    from astrollava.hooks.fetching import fetch as get
-    from astrollava.hooks.manager import plugins
-
-    if not all_bands:
-        return get(source, position, size, pixels=pixels, bands=bands, timeout=timeout)
-    chosen = ""
-    if source == "auto":
-        best = choose(position, size, pixels=pixels)[0]
-        source, chosen = best.fetcher.name, best.reason
-    every = plugins().get_fetcher(source).bands
-    image = get(source, position, size, pixels=pixels, bands=every, timeout=timeout)
-    return _with_source(image, {**image.source, "chosen": chosen}) if chosen else image
-
-
-def _with_source(image: SkyImage, source: dict[str, Any]) -> SkyImage:
-    import dataclasses
-
-    return dataclasses.replace(image, source=source)
+    if output.exists() and not overwrite:
+        raise InvalidRequest(
+            f"{str(output)!r} is there already",
+            expected="a new file",
+            hint="Give another name; --overwrite replaces the file",
+        )
 
 
 def _show(file: Path) -> None:

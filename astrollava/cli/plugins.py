@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -16,6 +16,7 @@ from astrollava.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from astrollava.hooks import BrokenPlugin, Plugin, Plugins
+    from astrollava.hooks.checks import Finding
 
 __all__ = ["app", "check", "list_plugins", "show"]
 
@@ -98,25 +99,33 @@ def check(
     The exit code is 1 if one does not.
     """
     from astrollava.hooks import plugins
-    from astrollava.hooks.checks import inspect_plugins
+    from astrollava.hooks.checks import examine_plugins
 
     there = plugins()
     wanted = [_find(there, name)["name"] for name in names or ()]
-    findings = inspect_plugins(there, wanted)
+    findings = examine_plugins(there, wanted)
     if as_json:
         for finding in findings:
             write_json(dataclasses.asdict(finding))
     else:
-        faulty = {finding.plugin for finding in findings}
-        for plugin in there.loaded:
-            if plugin.name not in faulty and (not wanted or plugin.name in wanted):
-                say(f"{plugin.name}\tok")
-        for finding in findings:
-            about = f"{finding.about}: " if finding.about else ""
-            say(f"{clean_line(finding.plugin)}\t{clean_line(about + finding.fault)}")
+        for line in _report(findings):
+            say(line)
     _note_unknown(there)
-    if findings:
+    if any(finding.fault for finding in findings):
         raise typer.Exit(1)
+
+
+def _report(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield a line for each plugin where all is well or it is blocked, and for each fault."""
+    faulty = {finding.plugin for finding in findings if finding.fault}
+    sound = {finding.plugin: finding.status for finding in findings if not finding.fault}
+    for plugin, status in sound.items():
+        if plugin not in faulty:
+            yield f"{clean_line(plugin)}\t{status}"
+    for finding in findings:
+        if finding.fault:
+            about = f"{finding.about}: " if finding.about else ""
+            yield f"{clean_line(finding.plugin)}\t{clean_line(about + finding.fault)}"
 
 
 def _rows(there: Plugins) -> Iterator[dict[str, Any]]:
@@ -178,6 +187,8 @@ def _draw(rows: list[dict[str, Any]]) -> None:
 def _find(there: Plugins, name: str) -> dict[str, Any]:
     from difflib import get_close_matches
 
+    from astrollava.hooks._giving import kind_of
+
     rows = {row["name"]: row for row in _rows(there)}
     wanted = name.strip().lower()
     if wanted in rows:
@@ -185,10 +196,14 @@ def _find(there: Plugins, name: str) -> dict[str, Any]:
         traces = [broken.trace for broken in there.broken if broken.name == wanted]
         return {**row, "trace": traces[0]} if traces else row
     near = get_close_matches(wanted, rows, n=2)
-    raise InvalidRequest(
-        f"there is no plugin {name!r}",
-        hint=f"Did you mean {' or '.join(near)}?" if near else "See: astrollava plugins list",
-    )
+    owners = [
+        f"{wanted} is a {kind_of(kind)} of the plugin {row['name']}"
+        for row in rows.values()
+        for kind, names in row.get("gives", {}).items()
+        if wanted in names
+    ]
+    hint = f"Did you mean {' or '.join(near)}?" if near else "See: astrollava plugins list"
+    raise InvalidRequest(f"there is no plugin {name!r}", hint=owners[0] if owners else hint)
 
 
 def _facts(there: Plugins, kind: Any, name: str) -> Iterator[tuple[str, str]]:

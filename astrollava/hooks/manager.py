@@ -279,8 +279,26 @@ class Plugins:
         raise error(
             f"there is no {kind_of(kind)} {name!r}",
             expected=f"one of {', '.join(sorted(offers))}" if offers else "",
-            hint=self._why_missing(wanted) or self._near(wanted, offers),
+            hint=self._why_missing(wanted)
+            or self._family(kind, wanted)
+            or self._near(wanted, offers),
         )
+
+    def _family(self, kind: Kind, name: str) -> str:
+        """Say what a plugin of that name gives: it is not what its fetchers are called by."""
+        for plugin in self.loaded:
+            if plugin.name != name:
+                continue
+            if kind in plugin.gives:
+                return f"The plugin {name} gives {', '.join(plugin.gives[kind])}: name one of them"
+            given = [
+                f"the {kind_of(other)} {each}"
+                for other in plugin.gives
+                for each in plugin.gives[other]
+            ]
+            if given:
+                return f"The plugin {name} gives no {kind_of(kind)} but {', '.join(given)}"
+        return ""
 
     def _why_missing(self, name: str) -> str:
         for broken in self.broken:
@@ -291,7 +309,8 @@ class Plugins:
         return ""
 
     def _near(self, name: str, offers: Mapping[str, Offered]) -> str:
-        near = get_close_matches(name, offers, n=2)
+        parts = [each for each in offers if name and name in each]
+        near = parts[:3] or get_close_matches(name, offers, n=2)
         if near:
             return f"Did you mean {' or '.join(near)}?"
         if self.broken:

@@ -69,7 +69,7 @@ def test_a_name_becomes_a_file(run: Run, service: SkyService, tmp_path: Path) ->
     with sesame_url.set([service.url + "/sesame/"]):
         assert run("fetch", "M 51", "-o", out).returncode == 0
         service.always(sky.status(500))
-        done = run("fetch", "M 52", "-o", out)
+        done = run("fetch", "M 52", "-o", out, "--overwrite")
     assert done.returncode == 5
     assert "give the position instead" in done.stderr
     assert read(out).meta["object"] == "M 51"
@@ -93,6 +93,125 @@ def test_all_bands_and_a_picture(run: Run, service: SkyService, tmp_path: Path) 
     assert record["chosen"]
     assert read(out.with_suffix(".png")).shape == (64, 64)
     assert (out.parent / "out.png").is_file()
+
+
+OTHERS = """
+class Broken(SkyFetcher):
+    name, depth, pixel_scale = "broken", 26.0, 1.5 * SkyFetcher.pixel_scale
+
+    def fetch(self, *_, **__):
+        raise SystemExit("I am leaving")
+
+class Silent(SkyFetcher):
+    name, depth, pixel_scale = "silent", 25.0, 1.25 * SkyFetcher.pixel_scale
+
+    def fetch(self, position, size, *, timeout, **wanted):
+        return super().fetch(position, size, timeout=min(timeout, 0.3), **wanted)
+
+@hookimpl
+def astrollava_fetchers():
+    return [Broken(), Silent(base_url={url!r} + "/silent"), SkyFetcher(base_url={url!r})]
+"""
+
+
+@pytest.mark.parametrize("bands", [[], ["--all-bands"]])
+def test_neither_a_broken_plugin_nor_a_silent_host_ends_auto(
+    run: Run, service: SkyService, tmp_path: Path, bands: list[str]
+) -> None:
+    """With --all-bands the best survey alone was asked, and its fault was the end."""
+
+    def silent(asked: sky.Asked) -> sky.Reply:
+        service.released.wait(1)
+        return sky.Reply(b"")
+
+    service.route("/silent/", silent)
+    module = tmp_path / "site" / "skyplugin_of_a_test.py"
+    head = PLUGIN.partition("@hookimpl")[0]
+    module.write_text(head + OTHERS.format(url=service.url))
+    out = tmp_path / "out.fits"
+    done = run("fetch", "202.47 47.195", "-o", out, "--size", "6arcmin", "--timeout", "3", *bands)
+    assert done.returncode == 0, done.stderr
+    assert "sky (Simulated Sky): its footprint has the position" in done.stderr
+    assert "broken failed: the plugin of broken failed with SystemExit: I am leaving" in done.stderr
+    assert "silent failed: 127.0.0.1 did not answer" in done.stderr
+    assert read(out).bands == ("g", "r", "z")
+
+
+def test_a_family_of_fetchers_is_no_fetcher(run: Run, service: SkyService, tmp_path: Path) -> None:
+    """`--from mast` was answered with all the names there are, and none of them was mast."""
+    done = run("fetch", "202.47 47.195", "--from", "skyplugin", "-o", tmp_path / "out.fits")
+    assert done.returncode == 2
+    assert "The plugin skyplugin gives sky: name one of them" in done.stderr
+    done = run("fetch", "202.47 47.195", "--from", "ky", "-o", tmp_path / "out.fits")
+    assert "Did you mean sky?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["10", "-60"],
+        ["10", "-60.0"],
+        ["10d", "-60d"],
+        ["0:40:0", "-60:00:00"],
+        ["0", "40", "0", "-60", "0", "0"],
+        ["10 -60"],
+    ],
+)
+def test_a_southern_declination_is_no_option(
+    run: Run, service: SkyService, tmp_path: Path, words: list[str]
+) -> None:
+    """Without quotes it was "No such option: -6"."""
+    out = tmp_path / "out.fits"
+    done = run("fetch", *words, "--from", "sky", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert read(out).centre == pytest.approx((10, -60), abs=1e-4)
+    done = run("fetch", "--from", "sky", "--overwrite", "-o", out, "--", *words)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "say"),
+    [
+        (["--sise", "3arcmin"], "there is no option --sise\nDid you mean --size"),
+        (["--pixls=3"], "Did you mean --pixels"),
+        (["-x"], "there is no option -x"),
+    ],
+)
+def test_a_misspelt_option_is_no_part_of_a_target(
+    run: Run, service: SkyService, tmp_path: Path, wrong: list[str], say: str
+) -> None:
+    done = run("fetch", "10", "-60", "--from", "sky", *wrong, "-o", tmp_path / "out.fits")
+    assert done.returncode == 2
+    assert say in done.stderr
+    assert service.asked == []
+
+
+def test_a_file_that_is_there_stays_unless_asked(
+    run: Run, service: SkyService, tmp_path: Path
+) -> None:
+    """The only copy of an image was replaced by a cutout, without a word."""
+    out, beside = tmp_path / "out.fits", tmp_path / "out.png"
+    for there, more in ((out, []), (beside, ["--picture"])):
+        there.write_text("mine")
+        done = run("fetch", "10 20", "--from", "sky", "-o", out, *more)
+        assert done.returncode == 2
+        assert f"'{there}' is there already" in done.stderr
+        assert "--overwrite replaces the file" in done.stderr
+        assert there.read_text() == "mine"
+        there.unlink()
+    assert service.asked == []
+    out.write_text("mine")
+    assert run("fetch", "10 20", "--from", "sky", "-o", out, "--overwrite").returncode == 0
+    assert read(out).bands == ("g", "r", "z")
+
+
+def test_a_picture_is_no_target(run: Run, service: SkyService, tmp_path: Path) -> None:
+    with sesame_url.set([service.url + "/sesame/"]):
+        done = run("fetch", "some/picture.fits", "-o", tmp_path / "out.fits")
+    assert done.returncode == 2
+    assert "'some/picture.fits' is a file, not a place on the sky" in done.stderr
+    assert "use astrollava describe" in done.stderr
+    assert service.asked == []
 
 
 def test_failures_name_themselves(run: Run, service: SkyService, tmp_path: Path) -> None:

@@ -136,6 +136,43 @@ def test_the_check_finds_faults_and_says_so_in_its_exit_code(run: Run, shelf: Sh
     assert run("plugins", "check", "nobody").returncode == 2
 
 
+def test_the_check_says_what_is_well_too(
+    run: Run, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line in JSON for what is well, a program cannot tell it from what was not looked at."""
+    give = "@hookimpl\ndef astrollava_stretches():\n    return {'a': lambda x: x, 'b': abs}\n"
+    shelf.put("good", give)
+    shelf.put("told", "@hookimpl\ndef astrollava_after_describe(result): ...\n")
+    shelf.put("shy", "1 / 0")
+    monkeypatch.setenv("ASTROLLAVA_PLUGINS", "-shy")
+    names = ("good", "told", "shy")
+    done = run("plugins", "check", *names, "--json")
+    assert done.returncode == 0
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {(each["plugin"], each["about"]): each["status"] for each in found} == {
+        ("shy", ""): "blocked",
+        ("good", "stretch a"): "ok",
+        ("good", "stretch b"): "ok",
+        ("told", ""): "ok",
+    }
+    lines = run("plugins", "check", *names).stdout.splitlines()
+    assert lines == ["shy\tblocked", "good\tok", "told\tok"]
+    monkeypatch.delenv("ASTROLLAVA_PLUGINS")
+    manager._state.clear()
+    done = run("plugins", "check", "shy", "told", "--json")
+    assert done.returncode == 1
+    (broken, told) = (json.loads(line) for line in done.stdout.splitlines())
+    assert (broken["status"], told["status"]) == ("broken", "ok")
+    assert "ZeroDivisionError" in broken["fault"]
+
+
+def test_what_a_plugin_gives_is_traced_to_it(run: Run, bird: Plugins) -> None:
+    """`plugins show tesscut`: what is used by that name is no plugin."""
+    done = run("plugins", "show", "wren")
+    assert done.returncode == 2
+    assert "wren is a model of the plugin bird" in done.stderr
+
+
 def test_a_broken_plugin_ends_no_command(
     run: Run, shelf: Shelf, picture: Path, speaker: list[str]
 ) -> None:
@@ -201,7 +238,7 @@ def test_results_are_exported(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("listing", "cannot be read"),
+        ("listing", "The exporters there are: listing, failing, silent"),
         (":a.txt", "cannot be read"),
         ("listing:", "cannot be read"),
         ("lisitng:a.txt", "Did you mean listing"),

@@ -178,7 +178,7 @@ class Fetcher(ABC):
         pixels : int, optional
             Pixels along a side; by default as many as the survey has there.
         bands : sequence of str, optional
-            Some of `bands`; `default_bands` by default.
+            Some of `bands`, ``"all"`` for all of them; `default_bands` by default.
         timeout : float
             Seconds allowed in all.
 
@@ -281,6 +281,8 @@ class Fetcher(ABC):
         if isinstance(bands, str):
             if bands in self.bands:
                 bands = (bands,)
+            elif bands == "all":
+                bands = self.bands
             elif "," in bands:
                 bands = [name.strip() for name in bands.split(",")]
             else:

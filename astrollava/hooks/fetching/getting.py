@@ -57,7 +57,7 @@ def fetch(
     pixels : int, optional
         Pixels along a side; by default as many as the survey has there.
     bands : str or sequence of str, optional
-        Bands to fetch; by default the fetcher's own choice.
+        Bands to fetch, ``"all"`` for all that the survey has; by default the fetcher's own choice.
     timeout : float, optional
         Seconds allowed in all, tries and pauses included; not the time spent in a queue.
     cache : bool or path, optional

@@ -45,7 +45,8 @@ def uniform(name: str) -> Iterator[None]:
         raise _about_image(name, error) from error
     except AstrollavaError:
         raise
-    except Exception as error:
+    # A plugin that would end the program is one that fails.
+    except (Exception, SystemExit) as error:
         raise _about(name, error) from error
 
 
@@ -59,7 +60,7 @@ def _about_image(name: str, error: ImageError) -> FetchError:
     return ServiceError(f"{name} gave an image that cannot be read: {error.problem}")
 
 
-def _about(name: str, error: Exception) -> AstrollavaError:
+def _about(name: str, error: BaseException) -> AstrollavaError:
     requests: Any = sys.modules.get("requests")
     if isinstance(error, TimeoutError) or (
         requests is not None and isinstance(error, requests.Timeout)
@@ -87,5 +88,5 @@ def _about(name: str, error: Exception) -> AstrollavaError:
     )
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     return first_line(str(error).encode("utf-8", "replace")) or "no reason given"
