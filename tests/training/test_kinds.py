@@ -89,6 +89,15 @@ def test_the_guide_names_every_key_and_its_recipe_loads(tmp_path: Path) -> None:
         assert f"| `{path.stem}` |" in told
 
 
+def test_a_kind_is_asked_for_only_where_it_is_needed(tmp_path: Path) -> None:
+    """What is from scratch was so without saying it; of a tower's keys two are everybody's."""
+    assert isinstance(load_any(written(tmp_path, 'name = "x"\nseed = 3')), Recipe)
+    assert isinstance(load_any(written(tmp_path, 'kind = "scratch"\nname = "x"')), Recipe)
+    text = 'name = "x"\nstart = "s"\n[data]\nfiles = ["a.json"]\n[train]\nlr = 1e-4'
+    with pytest.raises(RecipeError, match=r"of the kind 'tower'\. Expected kind = .tower"):
+        load_any(written(tmp_path, text))
+
+
 def load(name: str) -> LlavaRecipe:
     found = load_any(RECIPES / f"{name}.toml")
     assert isinstance(found, LlavaRecipe)
@@ -132,6 +141,9 @@ def test_ablation_and_lora_differ_from_the_paper_in_nothing_else() -> None:
     ("old", "new", "said"),
     [
         ('kind = "two-stage"', 'kind = "two-stages"', "kind is 'two-stages'.*mean 'two-stage'"),
+        ('kind = "two-stage"', "", "no kind, and its keys are those of the kind 'two-stage'"),
+        ("[stage1]", "[stagel]", "unknown key 'stagel'.*Did you mean 'stage1' or 'stage2'"),
+        ('name = "x"', 'name = "x"\nlr = 1', "'lr'.*Did you mean 'stage1.lr' or 'stage2.lr'"),
         ('tower = "t"', 'towr = "t"', "model: unknown key 'towr'.*Did you mean 'tower'"),
         ('tower = "t"', "", "no beginning. Expected model.start, or model.tower and model.lang"),
         ('tower = "t"', 'tower = "t"\nstart = "s"', "model.start 's' and model.language 'l'"),
@@ -166,6 +178,9 @@ def test_what_is_wrong_is_named_with_its_place(
         (["train.compile=1"], "train: compile is 1. Expected a value of type bool"),
         (["data.corrupt=1.5"], "data.corrupt is 1.5"),
         (["train.lrr=1e-3"], "unknown key 'lrr'"),
+        (["train.epoch=2"], "unknown key 'epoch'.*stages, data, .*Did you mean 'epochs'"),
+        (["lr=1e-3"], "unknown key 'lr'.*Did you mean 'stage1.lr' or 'stage2.lr'"),
+        (["stagel.lr=1e-3"], "unknown key 'stagel'.*Did you mean 'stage1' or 'stage2'"),
         (["nonsense"], "--set 'nonsense'"),
         (["name.x=1"], "'name' is no table"),
         (["=1"], "--set '=1'"),

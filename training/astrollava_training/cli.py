@@ -2,22 +2,23 @@
 
 ::
 
-    astrollava-train run training/astrollava_training/recipes/astrollava-7b.toml --data data
+    astrollava-train run astrollava-7b --data data
     astrollava-train export runs/astrollava-7b -o astrollava-7b --quantize q4_k_m
     astrollava-train evaluate embedded --split test
 """
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
 
-from astrollava.errors import AstrollavaError, InvalidRequest
-from astrollava_training.commands.run import VOTES
+from astrollava.errors import AstrollavaError
+from astrollava_training.commands.parser import Parser
 
 __all__ = ["main"]
 
@@ -29,17 +30,21 @@ _COMMANDS = (
     "astrollava_training.commands.evaluate",
     "astrollava_training.commands.trust",
     "astrollava_training.commands.ratings",
+    "astrollava_training.commands.publish",
 )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="astrollava-train", description=(__doc__ or "").split("\n")[0]
+def _parser() -> Parser:
+    parser = Parser(prog="astrollava-train", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=os.environ.get("ASTROLLAVA_DEBUG", "") not in {"", "0"},
+        help="show the traceback of an error",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name in _COMMANDS:
         import_module(name).add_parser(commands)
-    _add_publish(commands)
     return parser
 
 
@@ -49,55 +54,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when done, 2 for what was asked for wrongly or cannot be done, 130 for Ctrl-C.
+        0 when done, 2 for what was asked for wrongly or cannot be done, 130 for Ctrl-C, 141 where
+        whoever read the output went away, 1 for what nobody expected.
     """
+    try:
+        try:
+            code = _run(arguments)
+        except SystemExit:  # argparse has told its help, or what it did not understand
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output once more while it shuts down, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = _parser().parse_args(arguments)
     try:
         given.work(given)
-    except (AstrollavaError, ValueError, FileNotFoundError) as error:
-        print(f"astrollava-train: {error}", file=sys.stderr)
-        return 2
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
         print("astrollava-train: stopped. Finished stages are kept", file=sys.stderr)
         return 130
+    except Exception as error:
+        expected = isinstance(error, AstrollavaError | ValueError | OSError)
+        print(f"astrollava-train: {_told(error, expected=expected)}", file=sys.stderr)
+        if given.debug:
+            traceback.print_exc()
+        elif not expected and (kept := _kept()):
+            print(f"Where it came from is written in {kept}", file=sys.stderr)
+        return 2 if expected else 1
     return 0
 
 
-def _add_publish(commands: Any) -> None:
-    publish = commands.add_parser(
-        "publish", help="export, calibrate, prove and evaluate a finished run from scratch"
-    )
-    publish.add_argument("recipe", type=Path)
-    publish.add_argument("run", type=Path, nargs="?", help="runs/<name of the recipe>")
-    publish.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        help="the GGUF pair and its card; astrollava/models/<name of the recipe>",
-    )
-    _add_votes(publish)
-    publish.set_defaults(work=_publish)
+def _told(error: Exception, *, expected: bool) -> str:
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, AstrollavaError):
+        # Without the number of the error, and with the file before it.
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    said = str(error) or type(error).__name__
+    return said if expected else f"unexpected {type(error).__name__}: {said}"
 
 
-def _add_votes(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--data", type=Path, default=VOTES, help=f"votes.csv, pictures beside it; {VOTES}"
-    )
-
-
-def _check_votes(path: Path) -> None:
-    if not path.is_file():
-        raise InvalidRequest(f"no table of votes at {path}", hint="Name one with --data")
-
-
-def _publish(given: argparse.Namespace) -> None:
-    from astrollava_training.config import load_recipe
-    from astrollava_training.publish import publish
-    from astrollava_training.run import load
-
-    _check_votes(given.data)
-    recipe = load_recipe(given.recipe)
-    model, tokenizer = load(recipe, given.run or Path("runs", recipe.name))
-    out = given.out or Path("astrollava/models", recipe.name)
-    figures = publish(model, tokenizer, recipe, given.data, out)
-    print(f"{out}: {figures['bytes'] / 1e6:.1f} MB; see {out / 'card.md'}")
+def _kept() -> str:
+    """Write the traceback to a file: what broke off a night's training must not be lost."""
+    with (
+        suppress(OSError),
+        NamedTemporaryFile(
+            "w", prefix="astrollava-train-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as stream,
+    ):
+        traceback.print_exc(file=stream)
+        return stream.name
+    return ""

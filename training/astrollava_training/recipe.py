@@ -86,16 +86,18 @@ class Data:
         Folder that paths of pictures in LLaVA's JSON begin at, inside the root of the data; shards
         bring their own pictures.
     length : int
-        Tokens of a sequence, those of the picture among them; what is longer is cut.
+        Tokens of a sequence, those of the picture among them. Of a longer conversation the last
+        turns are left out, or all of it where its first answer does not fit.
     pack : bool
         Fill each sequence with several conversations that do not see each other.
     render : {"pad", "crop", "stretch"}
         How pictures are made square; padding is of the colour of the tower's mean, as LLaVA's.
     corrupt : float
-        Largest share of rows and pictures that may be corrupt, in [0, 1), before the run is ended.
+        Largest share of rows that may be left out, in [0, 1), before the run is ended: corrupt, of
+        a picture that is, or too long.
     held_out : int
-        Conversations of the last stage that are not trained on but shown to the model at each
-        evaluation.
+        Conversations of each stage that are not trained on, nor others about their pictures, but
+        shown to the model at each evaluation.
     """
 
     images: str = "."

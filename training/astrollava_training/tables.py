@@ -91,9 +91,19 @@ def set_values(raw: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return a hint at the known name that was probably meant, empty where none is near."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {near[0]!r}?" if near else ""
+    """Return a hint at the known name that was probably meant, empty where none is near.
+
+    Of names that are as near as each other all are named.
+
+    Examples
+    --------
+    >>> nearest("stagel", ["model", "stage1", "stage2"])
+    "Did you mean 'stage1' or 'stage2'?"
+    """
+    near = difflib.get_close_matches(name, known, n=len(known) or 1)
+    likeness = {one: difflib.SequenceMatcher(None, one, name).ratio() for one in near}
+    best = max(likeness.values(), default=0.0)
+    return _meant([one for one in near if likeness[one] == best][::-1])
 
 
 def build(kind: type[T], raw: Mapping[str, Any], where: str) -> T:
@@ -106,7 +116,7 @@ def build(kind: type[T], raw: Mapping[str, Any], where: str) -> T:
             raise RecipeError(
                 f"{where}: unknown key {key!r}",
                 expected=f"one of {', '.join(fields)}",
-                hint=nearest(key, list(fields)),
+                hint=_meant(_inside(kind, key)) or nearest(key, list(fields)),
             )
         values[key] = _value(types_of[key], value, f"{where}: {key}")
     for name, wanted in fields.items():
@@ -121,10 +131,29 @@ def build(kind: type[T], raw: Mapping[str, Any], where: str) -> T:
         ) from None
 
 
-def _value(kind: Any, value: Any, where: str) -> Any:
+def _meant(names: Sequence[str]) -> str:
+    return f"Did you mean {' or '.join(map(repr, names))}?" if names else ""
+
+
+def _inside(kind: type[Any], key: str) -> list[str]:
+    """Return the places, in tables of this one, of a key that was written without its table."""
+    places: list[str] = []
+    for name, inner in get_type_hints(kind).items():
+        table = _present(inner)
+        if dataclasses.is_dataclass(table) and key in get_type_hints(table):
+            places.append(f"{name}.{key}")
+    return places
+
+
+def _present(kind: Any) -> Any:
+    """Return what a key is where it is there: TOML has no null, what is left out is None."""
     if get_origin(kind) in (Union, types.UnionType):
-        # TOML has no null: what is left out is None.
         (kind,) = (inner for inner in get_args(kind) if inner is not type(None))
+    return kind
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    kind = _present(kind)
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise RecipeError(f"{where} is {value!r}", expected="a table")

@@ -1,4 +1,4 @@
-"""Tiny pretrained parts, and an open_clip that can be imported."""
+"""Tiny pretrained parts, a recipe and a run of them, and an open_clip that can be imported."""
 
 from __future__ import annotations
 
@@ -11,6 +11,42 @@ from typing import Any
 import pytest
 
 import tiny_parts
+from astrollava_training.cli import main
+from astrollava_training.kinds import load_any
+from astrollava_training.recipe import LlavaRecipe
+
+RECIPE = """
+    kind = "two-stage"
+    name = "tiny"
+    licence = "MIT"
+    [model]
+    tower = "{parts}/clip"
+    language = "{parts}/llama"
+    [data]
+    length = 256
+    held_out = 2
+    [stage1]
+    data = ["captions.json"]
+    template = "plain"
+    trains = ["projector"]
+    lr = 1e-2
+    batch = 8
+    epochs = 3
+    [stage2]
+    data = ["conversations.json"]
+    template = "v1"
+    trains = ["projector", "language"]
+    lr = 5e-3
+    batch = 8
+    epochs = 12
+    warmup = 0.1
+    [train]
+    dtype = "fp32"
+    optimizer = "adamw"
+    rounding = "nearest"
+    checkpointing = "none"
+    compile = false
+"""
 
 _KEPT: list[Any] = []  # operators last as long as the library that defines them
 
@@ -27,6 +63,47 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_parts.language_model(folder / "llama")
     tiny_parts.language_model(folder / "qwen2", "qwen2", tied=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """Sums in one order: runs are compared to the bit."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Disks in three colours, with captions and conversations."""
+    return tiny_parts.write_data(tmp_path_factory.mktemp("two-stage") / "data")
+
+
+@pytest.fixture(scope="session")
+def written(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `RECIPE`."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(RECIPE.format(parts=parts), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def recipe(written: Path) -> LlavaRecipe:
+    """What is in it."""
+    found = load_any(written)
+    assert isinstance(found, LlavaRecipe)
+    return found
+
+
+@pytest.fixture(scope="session")
+def trained(
+    written: Path, data: Path, one_thread: None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a run of both stages."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    given = ["--data", str(data), "-o", str(out), "--device", "cpu", "--workers", "0"]
+    assert main(["run", str(written), *given]) == 0
+    return out
 
 
 @pytest.fixture(scope="session")

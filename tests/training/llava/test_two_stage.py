@@ -27,8 +27,7 @@ from astrollava.errors import InvalidRequest, ModelError  # noqa: E402
 from astrollava.models.checkpoint import open_checkpoint  # noqa: E402
 from astrollava.parity.loading import load_model  # noqa: E402
 from astrollava_training.cli import main  # noqa: E402
-from astrollava_training.kinds import load_any  # noqa: E402
-from astrollava_training.llava.exporting import export, load  # noqa: E402
+from astrollava_training.llava.exporting import export, load, save  # noqa: E402
 from astrollava_training.llava.run import run  # noqa: E402
 from astrollava_training.llava.stages import prove  # noqa: E402
 from astrollava_training.parts import part_of  # noqa: E402
@@ -36,72 +35,7 @@ from astrollava_training.recipe import LlavaRecipe, Lora, Model  # noqa: E402
 
 QUESTION = "What is this?"
 
-RECIPE = """
-    kind = "two-stage"
-    name = "tiny"
-    licence = "MIT"
-    [model]
-    tower = "{parts}/clip"
-    language = "{parts}/llama"
-    [data]
-    length = 256
-    held_out = 2
-    [stage1]
-    data = ["captions.json"]
-    template = "plain"
-    trains = ["projector"]
-    lr = 1e-2
-    batch = 8
-    epochs = 3
-    [stage2]
-    data = ["conversations.json"]
-    template = "v1"
-    trains = ["projector", "language"]
-    lr = 5e-3
-    batch = 8
-    epochs = 12
-    warmup = 0.1
-    [train]
-    dtype = "fp32"
-    optimizer = "adamw"
-    rounding = "nearest"
-    checkpointing = "none"
-    compile = false
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Disks in three colours, with captions and conversations."""
-    return tiny_parts.write_data(tmp_path_factory.mktemp("two-stage") / "data")
-
-
-@pytest.fixture(scope="module")
-def written(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(RECIPE.format(parts=parts), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def recipe(written: Path) -> LlavaRecipe:
-    found = load_any(written)
-    assert isinstance(found, LlavaRecipe)
-    return found
-
-
-@pytest.fixture(scope="module")
-def trained(written: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of both stages."""
-    out = tmp_path_factory.mktemp("runs") / "tiny"
-    given = ["--data", str(data), "-o", str(out), "--device", "cpu", "--workers", "0"]
-    assert main(["run", str(written), *given]) == 0
-    return out
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def weights(out: Path, stage: int) -> dict[str, Any]:
@@ -245,13 +179,14 @@ def test_what_was_begun_goes_on_only_when_asked(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lora", [[], ["stage2.lora.rank=4", "stage2.lora.dropout=0"]])
 def test_two_processes_train_what_one_does(
-    trained: Path, written: Path, data: Path, tmp_path: Path
+    written: Path, data: Path, tmp_path: Path, lora: list[str]
 ) -> None:
     """Split over processes: the hashes are of whole tensors, and stage 2 begins with stage 1's."""
     out = tmp_path / "run"
     # Few steps: rounding grows from step to step until two runs are two models.
-    few = ["stage1.epochs=0.5", "stage2.epochs=0.5"]
+    few = ["stage1.epochs=0.5", "stage2.epochs=0.5", *lora]
     given = [
         "--data", str(data), "--device", "cpu", "--workers", "0",
         *(word for change in few for word in ("--set", change)),
@@ -271,7 +206,21 @@ def test_two_processes_train_what_one_does(
         for name in theirs:
             torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
         assert proof(out, stage)["frozen"] == proof(tmp_path / "one", stage)["frozen"]
-    load(out)
+        assert (
+            proof(out, stage)["trained"].keys() == proof(tmp_path / "one", stage)["trained"].keys()
+        )
+    assert any("lora_A" in name for name in ours) == bool(lora)
+    # Adapters are merged there, and held against torch and llama.cpp.
+    _, report = export(out, tmp_path / "pair", quantize="f16", keep=tmp_path / "two-checkpoint")
+    assert report.is_same
+    alone = save(load(tmp_path / "one")[1], tmp_path / "one-checkpoint")
+    ours, theirs = (
+        load_file(at / "model.safetensors") for at in (tmp_path / "two-checkpoint", alone)
+    )
+    assert ours.keys() == theirs.keys()
+    assert not any("lora" in name for name in ours)
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
 
 
 def free_port() -> int:

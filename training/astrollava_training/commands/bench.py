@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from astrollava.errors import InvalidRequest
+from astrollava_training.commands.parser import add_device, add_recipe, add_set
 
 __all__ = ["add_parser"]
 
@@ -20,19 +20,13 @@ def add_parser(commands: Any) -> None:
         description="Train a recipe's stages for some steps on random weights of its shape, and "
         "say what one epoch of AstroLLaVA's data would take. Nothing is downloaded or kept.",
     )
-    bench.add_argument("recipe", type=Path)
+    add_recipe(bench)
     bench.add_argument("--stage", type=int, choices=(1, 2), help="this one only")
     bench.add_argument("--steps", type=int, default=5, help="measured, after two to warm up; 5")
     bench.add_argument("--layers", type=int, help="of tower and language model, at most")
-    bench.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="TABLE.KEY=VALUE",
-        help="another value than the recipe's, such as train.rows=2",
-    )
+    add_set(bench, ", such as train.rows=2")
     bench.add_argument("--price", type=float, help="of an hour of one device")
-    bench.add_argument("--device", help="of torch: cpu, cuda, ...; a GPU where there is one")
+    add_device(bench)
     bench.add_argument("--json", action="store_true", help="print JSON, one stage a line")
     bench.set_defaults(work=_bench)
 

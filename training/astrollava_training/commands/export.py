@@ -18,6 +18,9 @@ def add_parser(commands: Any) -> None:
         "and prove against torch that it is the model.",
     )
     export.add_argument("run", type=Path, help="folder of the run")
+    export.add_argument(
+        "--stage", type=int, choices=(1, 2), help="the model as this stage left it; the last"
+    )
     export.add_argument("-o", "--out", type=Path, required=True, help="a new or empty folder")
     export.add_argument("--quantize", default="q4_k_m", help="of the language model; q4_k_m")
     export.add_argument(
@@ -31,7 +34,10 @@ def add_parser(commands: Any) -> None:
         help="keep the checkpoint of transformers, too, in this new folder",
     )
     export.add_argument(
-        "pictures", nargs="*", help="images to compare on; by default a few made for it"
+        "pictures",
+        nargs="*",
+        default=[],
+        help="images to compare on; by default a few made for it",
     )
     export.set_defaults(work=_export)
 
@@ -42,10 +48,12 @@ def _export(given: argparse.Namespace) -> None:
     files, report = export(
         given.run,
         given.out,
+        stage=given.stage,
         quantize=given.quantize,
         mmproj_quantize=given.mmproj_quantize,
         pictures=given.pictures,
         keep=given.checkpoint,
     )
     size = (files.text.stat().st_size + files.mmproj.stat().st_size) / 1e6
+    print("In 16 bits the pair computes what torch computes. What is stored, against torch:\n")
     print(f"{report}\n\n{given.out}: {size:.1f} MB; see {given.out / 'parity.txt'}")

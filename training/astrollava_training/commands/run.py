@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from astrollava.errors import InvalidRequest
+from astrollava_training.commands.parser import VOTES, add_device, add_recipe, add_set, find_votes
 
-__all__ = ["VOTES", "add_parser"]
-
-VOTES = Path("../shared/data/galaxies/votes.csv")
-"""Where the table of votes is looked for that recipes from scratch learn from."""
+__all__ = ["add_parser"]
 
 
 def add_parser(commands: Any) -> None:
@@ -38,7 +36,7 @@ def add_parser(commands: Any) -> None:
     tower.add_argument("--resume", action="store_true", help="go on with a run that did not end")
     tower.set_defaults(stage=None)
     for command in (run, tower):
-        command.add_argument("recipe", type=Path)
+        add_recipe(command)
         command.add_argument(
             "-o", "--out", type=Path, help="folder of the run; runs/<name of the recipe>"
         )
@@ -48,14 +46,8 @@ def add_parser(commands: Any) -> None:
             help=f"folder that the recipe's files are in, by default this one; of a recipe from "
             f"scratch votes.csv, pictures beside it: {VOTES}",
         )
-        command.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="TABLE.KEY=VALUE",
-            help="another value than the recipe's; train.KEY reaches the stages that are run",
-        )
-        command.add_argument("--device", help="of torch: cpu, cuda, ...; a GPU where there is one")
+        add_set(command, "; train.KEY reaches the stages that are run")
+        add_device(command)
         command.add_argument(
             "--workers",
             type=int,
@@ -107,16 +99,12 @@ def _run(given: argparse.Namespace) -> None:
 
 
 def _scratch(recipe: Any, given: argparse.Namespace, out: Path) -> None:
-    import torch
-
+    from astrollava_training.loop.spread import find_device
     from astrollava_training.run import run
 
     _no_stage(given)
-    votes = given.data or VOTES
-    if not votes.is_file():
-        raise InvalidRequest(f"no table of votes at {votes}", hint="Name one with --data")
-    device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    run(recipe, votes, out, device=device, workers=given.workers)
+    votes = find_votes(given.data)
+    run(recipe, votes, out, device=find_device(given.device), workers=given.workers)
     print(f"{out}: finished; see {out / 'log.jsonl'}")
 
 

@@ -73,5 +73,6 @@ def read_pairs(
         raise InvalidRequest(
             f"{len(used)} pictures with captions, of which {data.held_out} are held out",
             expected="two at least to learn from",
+            hint="Lower data.held_out in the recipe",
         )
     return Captioned(seen.shades, tuple(captions[picture] for picture in pictures), used)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from astrollava_training.dataset.packing import Schedule
 from astrollava_training.llava import openclip
 from astrollava_training.loop.optimizer import make_optimizer
 from astrollava_training.loop.rounding import mix
-from astrollava_training.loop.saving import Keeper
+from astrollava_training.loop.saving import CHECKPOINTS, Keeper
 from astrollava_training.loop.spread import joined
 from astrollava_training.train import Log, has_bfloat16, schedule
 
@@ -74,7 +75,7 @@ def run(
                 hint="Name one with --out, or remove this one",
             )
         return
-    if (out / "checkpoints").is_dir() and not resume:
+    if (out / CHECKPOINTS).is_dir() and not resume:
         raise InvalidRequest(
             f"a run was begun in {out} and did not end",
             expected="--resume to go on, or another folder",
@@ -89,11 +90,17 @@ def run(
         data = read_pairs(recipe.data, root, encoders, out / "cache", workers=workers)
         order = np.random.default_rng([recipe.seed, 1]).permutation(data.used)
         held, training = np.sort(order[: recipe.data.held_out]), order[recipe.data.held_out :]
+        if recipe.train.batch > len(training):
+            print(
+                f"train.batch is {recipe.train.batch}, and there are {len(training)} pictures to "
+                "learn from: a step learns from all of them",
+                file=sys.stderr,
+            )
         encoders.to(world.device)
         log = Log(out)
         before = _recall(encoders, data, held, world.device)
         log("tower", recall_before=before)
-        keeper = Keeper(out / "checkpoints", world, _identity(plain, data), print)
+        keeper = Keeper(out / CHECKPOINTS, world, _identity(plain, data), print)
         _learn(encoders, data, training, recipe, keeper, world.device, log)
         after = _recall(encoders, data, held, world.device)
         log("tower", recall_after=after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrollava.errors import InvalidRequest
-from astrollava_training.dataset.masks import Unfit, Writer
+from astrollava_training.dataset.masks import TooLong, Unfit, Writer
 from astrollava_training.dataset.pictures import Picture, PictureCache, RenderRule
 from astrollava_training.dataset.rows import BadRow, Row, find_files, read_rows
 from astrollava_training.dataset.templates import Template
 
 __all__ = ["Corpus", "Source"]
 
-_VERSION = 1
+_VERSION = 2
 _SHOWN = 5  # bad rows named in an error
 
 
@@ -148,7 +149,7 @@ class Corpus:
             ids, learned, kept, turns, bounds = (
                 found[name] for name in ("ids", "learned", "kept", "turns", "bounds")
             )
-            reasons = found["reasons"].tolist()
+            reasons, needed = found["reasons"].tolist(), found["needed"]
         fit = set(kept.tolist())
         unfit = [row for n, row in enumerate(good) if n not in fit]
         bad += [BadRow(r.id, r.place, why) for r, why in zip(unfit, reasons, strict=True)]
@@ -159,7 +160,7 @@ class Corpus:
             if n < len(row.turns)
         )
         _list(cache, path.stem.removeprefix("tokens-"), bad, shortened)
-        _bound(source, bad, total)
+        _bound(source, bad, total, needed[needed > 0])
         pictures = np.array([-1 if r.picture is None else number[r.picture] for r in used])
         identity = hashlib.sha256(path.stem.encode())
         for part in (ids, learned, bounds, pictures):
@@ -197,9 +198,11 @@ def _write(path: Path, rows: Sequence[Row], writer: Writer) -> None:
     kept: list[int] = []
     turns: list[int] = []
     reasons: list[str] = []
+    needed: list[int] = []
     for number, made in enumerate(tqdm(writer(rows), "tokens", len(rows), disable=None)):
         if isinstance(made, Unfit):
             reasons.append(made.reason)
+            needed.append(made.tokens if isinstance(made, TooLong) else 0)
         else:
             ids.append(made.ids)
             learned.append(made.learned)
@@ -215,6 +218,7 @@ def _write(path: Path, rows: Sequence[Row], writer: Writer) -> None:
             kept=np.array(kept, np.int64),
             turns=np.array(turns, np.int64),
             reasons=np.array(reasons, dtype=np.str_),
+            needed=np.array(needed, np.int64),
         )
     part.replace(path)
 
@@ -229,14 +233,21 @@ def _list(cache: Path, key: str, bad: Sequence[BadRow], shortened: Sequence[BadR
     part.replace(part.with_suffix(".json"))
 
 
-def _bound(source: Source, bad: Sequence[BadRow], total: int) -> None:
-    """Raise if too much is corrupt, or nothing is left."""
+def _bound(source: Source, bad: Sequence[BadRow], total: int, needed: NDArray[np.int64]) -> None:
+    """Raise if too much is left out, or all is; `needed` are the tokens of what is too long."""
     if total == len(bad) or len(bad) > source.corrupt * total:
         first = "".join(f"\n  {row.place} {row.id!r}: {row.reason}" for row in bad[:_SHOWN])
         more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        remedies = ["Mend the data"] if len(needed) < len(bad) else []
+        if len(needed):
+            them = "They" if len(needed) == len(bad) else f"{len(needed)} of them"
+            remedies.append(
+                f"{them} are too long for data.length = {source.length}: {needed.max()} holds all"
+            )
+        if (share := math.ceil(len(bad) / total * 1000) / 1000) < 1:
+            remedies.append(f"With data.corrupt = {share:.3f} they are left out")
         raise InvalidRequest(
-            f"{len(bad)} of {total} rows of {', '.join(source.files)} cannot be used:"
-            f"{first}{more}\n",
-            expected=f"some rows, and at most {source.corrupt:.2%} of them corrupt",
-            hint="Mend the data, or raise data.corrupt in the recipe",
+            f"{len(bad)} of {total} rows of {', '.join(source.files)} cannot be used:{first}{more}",
+            expected=f"some rows, and at most {source.corrupt:.2%} of them left out",
+            hint=". ".join(remedies),
         )

@@ -53,8 +53,11 @@ class Unfit:
     reason: str
 
 
+@dataclass(frozen=True)
 class TooLong(Unfit):
-    """Not even the first answer fits."""
+    """Not even the first answer fits: the tokens that it takes."""
+
+    tokens: int
 
 
 class Writer:
@@ -157,7 +160,7 @@ class Writer:
             # Whole turns are left out: an answer cut short teaches to stop in the middle.
             turns -= 1
             if turns == 0 or self._template.jinja is None:
-                return TooLong(f"{len(whole)} tokens, more than {self._length}")
+                return TooLong(f"{len(whole)} tokens, more than {self._length}", len(whole))
             text = self._template.write(row.turns[:turns], picture=row.picture is not None)
             ids, offsets = next(self._encode([text.text]))
 

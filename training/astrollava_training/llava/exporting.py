@@ -17,8 +17,9 @@ from astrollava.models import ModelFiles
 from astrollava.parity import ParityReport, parity
 from astrollava.parity.loading import quiet
 from astrollava_training.llava.assemble import Assembled, assemble
+from astrollava_training.llava.folder import read_recipe
 from astrollava_training.llava.lora import merge_adapters
-from astrollava_training.llava.run import finished, read_recipe, restore
+from astrollava_training.llava.run import restore
 from astrollava_training.recipe import LlavaRecipe
 
 __all__ = ["export", "load", "save"]
@@ -28,20 +29,27 @@ _WHOLE: Final = "f16"
 _REPORT: Final = "parity"
 
 
-def load(out: Path) -> tuple[LlavaRecipe, Assembled]:
-    """Return the model of a run as its last finished stage left it, adapters merged.
+def load(out: Path, stage: int | None = None) -> tuple[LlavaRecipe, Assembled]:
+    """Return the model of a run, adapters merged.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the run.
+    stage : int, optional
+        The model as this stage left it, by default the last stage of the recipe.
 
     Raises
     ------
     ModelNotFound
-        If no stage is finished there, or a pretrained part is gone.
+        If the stage is not finished there, or a pretrained part is gone.
     ModelError
         If the weights are not what the stages ended with.
     """
-    recipe = read_recipe(out)
+    recipe = read_recipe(out, stage)
     ready = assemble(recipe)
     for number in recipe.stages:
-        if finished(out, number):
+        if stage is None or number <= stage:
             restore(ready, recipe, out, number)
     merge_adapters(ready.model)
     ready.model.eval()
@@ -72,6 +80,7 @@ def export(
     run: Path,
     out: Path,
     *,
+    stage: int | None = None,
     quantize: str = "q4_k_m",
     mmproj_quantize: str | None = None,
     pictures: Iterable[Any] = (),
@@ -85,9 +94,12 @@ def export(
     Parameters
     ----------
     run : Path
-        Folder of a run with a finished stage.
+        Folder of a run.
     out : Path
         A new or empty folder: the pair, ``parity.json`` and ``parity.txt``.
+    stage : int, optional
+        The model as this stage left it. Without, all stages of the recipe must be finished: a pair
+        of half a run would look like the whole.
     quantize, mmproj_quantize : str
         Storage of the language model, and of tower and projector; see `astrollava.convert`.
     pictures : iterable
@@ -106,6 +118,8 @@ def export(
     ------
     ModelError
         If llama.cpp does not repeat what torch computes; nothing is written then.
+    ModelNotFound
+        If the stage is not finished.
     InvalidRequest
         For an unknown type, or a folder that is not empty.
     """
@@ -117,7 +131,7 @@ def export(
             f"{keep} is not empty", expected="a new or empty folder for the checkpoint"
         )
     sources = list(pictures)
-    recipe, ready = load(run)
+    recipe, ready = load(run, stage)
     write = partial(convert, name=recipe.name, licence=recipe.licence or None)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the pair: /tmp may be small, and in memory.

@@ -24,7 +24,15 @@ from safetensors.torch import load_file, save_file
 from astrollava.errors import HashMismatch, InvalidRequest
 from astrollava_training.loop.spread import World
 
-__all__ = ["Keeper", "write_whole"]
+__all__ = ["CHECKPOINTS", "Keeper", "kept", "write_whole"]
+
+CHECKPOINTS = "checkpoints"
+"""Name of their folder, inside that of a stage."""
+
+
+def kept(folder: Path) -> list[Path]:
+    """Return the whole checkpoints in their folder, the oldest first."""
+    return sorted(folder.glob("step-*[0-9]"))
 
 
 class Keeper:
@@ -82,10 +90,10 @@ class Keeper:
         HashMismatch
             If it is not what was written.
         """
-        kept = sorted(self._folder.glob("step-*[0-9]"))
-        if not kept:
+        found = kept(self._folder)
+        if not found:
             return None
-        about = kept[-1] / f"rank-{self._world.rank}.json"
+        about = found[-1] / f"rank-{self._world.rank}.json"
         record = json.loads(about.read_text("utf-8")) if about.is_file() else {}
         theirs = record.get("identity", {})
         differing = [
@@ -95,7 +103,7 @@ class Keeper:
         ]
         if differing:
             raise InvalidRequest(
-                f"{kept[-1]} is of another run: it differs in {', '.join(sorted(differing))}",
+                f"{found[-1]} is of another run: it differs in {', '.join(sorted(differing))}",
                 expected="the same recipe, data and number of processes",
                 hint="Name another folder for this run, or remove that one",
             )
@@ -157,7 +165,7 @@ class Keeper:
                 shutil.rmtree(final)
             part.rename(final)
             _sync(self._folder)
-            for older in self._folder.glob("step-*[0-9]"):
+            for older in kept(self._folder):
                 if older != final:
                     shutil.rmtree(older)
         self._world.wait()

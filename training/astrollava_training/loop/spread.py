@@ -19,7 +19,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from astrollava.errors import InvalidRequest
 
-__all__ = ["World", "joined", "shard"]
+__all__ = ["World", "find_device", "joined", "shard"]
 
 _PATIENCE = timedelta(hours=2)  # the first process may decode all pictures while others wait
 
@@ -59,6 +59,36 @@ class World:
             dist.barrier()
 
 
+def find_device(named: str | None = None) -> torch.device:
+    """Return a device on which this process can compute.
+
+    Parameters
+    ----------
+    named : str, optional
+        ``cpu``, ``cuda``, ``cuda:N`` or another of torch's; by default a GPU where there is one. Of
+        several processes that ``torchrun`` started each gets a GPU of its own.
+
+    Raises
+    ------
+    InvalidRequest
+        If there is no such device.
+    """
+    gpus = torch.cuda.device_count()
+    kind = named or ("cuda" if gpus else "cpu")
+    if kind == "cuda":
+        kind = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    try:
+        chosen = torch.device(kind)
+        torch.zeros(1, device=chosen).item()  # what torch knows by name it may not be built for
+    except (RuntimeError, AssertionError, NotImplementedError):
+        cards = f"cuda, or cuda:0 to cuda:{gpus - 1}" if gpus > 1 else "cuda"
+        raise InvalidRequest(
+            f"there is no device {named or kind!r}",
+            expected=f"cpu or {cards}" if gpus else "cpu: torch finds no GPU here",
+        ) from None
+    return chosen
+
+
 @contextmanager
 def joined(device: str | None = None) -> Iterator[World]:
     """Join the processes that ``torchrun`` started, if it did.
@@ -66,7 +96,7 @@ def joined(device: str | None = None) -> Iterator[World]:
     Parameters
     ----------
     device : str, optional
-        ``cpu``, ``cuda`` or ``cuda:N``; by default a GPU where there is one.
+        As for `find_device`.
 
     Raises
     ------
@@ -74,12 +104,7 @@ def joined(device: str | None = None) -> Iterator[World]:
         If there is no such device.
     """
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if kind.startswith("cuda") and not torch.cuda.is_available():
-        raise InvalidRequest(f"device {kind!r}", expected="cpu: torch finds no GPU here")
-    if kind == "cuda":
-        kind = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    chosen = torch.device(kind)
+    chosen = find_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     # Joined already where a caller runs more than one thing.

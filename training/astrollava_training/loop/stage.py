@@ -21,13 +21,13 @@ from astrollava_training.loop.about import describe
 from astrollava_training.loop.evaluation import evaluate
 from astrollava_training.loop.journal import Journal
 from astrollava_training.loop.report import ABOUT
-from astrollava_training.loop.saving import Keeper, write_whole
+from astrollava_training.loop.saving import CHECKPOINTS, Keeper, write_whole
 from astrollava_training.loop.spread import World
 from astrollava_training.loop.steps import Steps, train_mode
 from astrollava_training.parts import whole
 from astrollava_training.recipe import Stage, Train
 
-__all__ = ["WEIGHTS", "train_stage"]
+__all__ = ["WEIGHTS", "split", "train_stage"]
 
 WEIGHTS = "weights.safetensors"
 """What a finished stage leaves in its folder: the parameters that it trained, whole."""
@@ -90,7 +90,7 @@ def train_stage(
     if (folder / WEIGHTS).is_file():
         model.load_state_dict(load_file(folder / WEIGHTS), strict=False)
         return
-    training, held = _split(corpus, held_out, seed)
+    training, held = split(corpus, held_out, seed)
     steps = Steps(
         model, corpus, training, stage, how, world,
         pictures=pictures, length=length, pack_rows=pack_rows, seed=seed,
@@ -99,7 +99,7 @@ def train_stage(
         stack.callback(steps.close)
         incidents: list[Callable[[str], None]] = [print]
         keeper = Keeper(
-            folder / "checkpoints", world,
+            folder / CHECKPOINTS, world,
             _identity(corpus, stage, how, seed, length, pack_rows, held_out, steps.trained),
             lambda text: incidents[-1](text),
         )  # fmt: skip
@@ -128,15 +128,27 @@ def train_stage(
         _finish(folder, steps, world)
 
 
-def _split(corpus: Corpus, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose what is held out, and leave out of training all that shows the same pictures."""
+def split(corpus: Corpus, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose what is held out, and leave out of training all that shows the same pictures.
+
+    Returns
+    -------
+    training, held : ndarray of int64
+        Numbers of conversations.
+
+    Raises
+    ------
+    InvalidRequest
+        If nothing is left to train on.
+    """
     held = np.sort(np.random.default_rng([seed, 1 << 20]).permutation(len(corpus))[:held_out])
     seen = corpus.pictures[held]
     others = ~np.isin(np.arange(len(corpus)), held)
     others &= (corpus.pictures < 0) | ~np.isin(corpus.pictures, seen)
     if not others.any():
         raise InvalidRequest(
-            f"{len(corpus)} conversations, of which {held_out} are held out",
+            f"{len(corpus)} conversations about {len({*corpus.pictures.tolist()} - {-1})} "
+            f"pictures, of which {held_out} are held out, with all that show the same pictures",
             expected="some to train on",
             hint="Lower data.held_out in the recipe",
         )
@@ -160,12 +172,12 @@ def _identity(
     return {
         **{name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()},
         "lora": None if stage.lora is None else repr(stage.lora),
-        "corpus": corpus.identity,
+        "data": corpus.identity,
         "seed": seed,
         "length": length,
         "pack": pack_rows,
         "held_out": held_out,
-        "parameters": [[name, list(p.shape)] for name, p in trained],
+        "trained parameters": [[name, list(p.shape)] for name, p in trained],
     }
 
 
@@ -206,7 +218,7 @@ def _finish(folder: Path, steps: Steps, world: World) -> None:
     if world.first:
         try:
             write_whole(folder / WEIGHTS, gathered)
-            shutil.rmtree(folder / "checkpoints")
+            shutil.rmtree(folder / CHECKPOINTS)
         except OSError as error:
             problem = str(error) or type(error).__name__
     if world.sum(bool(problem))[0]:

@@ -195,8 +195,8 @@ class Steps:
                 f"step {step + 1} has the loss {summed / learned} and a gradient of the norm "
                 f"{norm}",
                 expected="finite numbers",
-                hint="The last checkpoint is from before. Try a lower learning rate, or "
-                "train.dtype = 'fp32'",
+                hint="The last checkpoint is from before. Begin again in another folder (--out) "
+                "with a lower learning rate, or train.dtype = 'fp32'",
             )
         rate = self._stage.lr * schedule(step, self.count, self._stage.warmup)
         self.optimizer.step(rate, min(1.0, self._how.clip / (norm + 1e-6)))
