@@ -121,7 +121,7 @@ def publish(
             )
         )
         with LlamaModel(Describer(text, mmproj=mmproj)) as made:
-            plan = evaluate.Plan(paper=False, resamples=resamples)
+            plan = evaluate.Plan(split="test", paper=False, resamples=resamples)
             evaluation = evaluate.evaluate(made, data, plan)
         figures = {
             "parity_f16": at_f16.to_dict(),

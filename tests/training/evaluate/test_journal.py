@@ -59,11 +59,37 @@ def test_whatever_a_killed_process_left_is_gone_on_from(
 
 def test_answers_of_another_evaluation_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl")
-    with pytest.raises(InvalidRequest, match=r"another evaluation \(data differ\)"):
+    with pytest.raises(InvalidRequest, match=r"another evaluation: other data \(") as error:
         Journal(tmp_path / "a.jsonl", {**HEADER, "data": {"sha256": "c"}})
+    # Once, and with what is there and what was asked for.
+    said = str(error.value)
+    assert said.count("another folder") == said.count("a.jsonl") == 1
+    assert "sha256: b there, c here" in said
+    assert "no journal" not in said
     (tmp_path / "b.jsonl").write_text("no json\n")
     with pytest.raises(InvalidRequest, match="no journal"):
         Journal(tmp_path / "b.jsonl", HEADER)
+
+
+def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InvalidRequest, match="out cannot be made a folder: File exists"):
+        Journal(tmp_path / "out" / "a.jsonl", HEADER)
+
+
+def test_what_is_another_is_told_in_words(tmp_path: Path) -> None:
+    header = {"words": {"describe": "D" * 90, "bar": "Is there a bar?"}, "max_tokens": 200}
+    Journal(tmp_path / "a.jsonl", header).close()
+    other = {"words": {"describe": "E" * 90}, "max_tokens": 20, "model": {"sha256": "0" * 64}}
+    with pytest.raises(InvalidRequest) as error:
+        Journal(tmp_path / "a.jsonl", other)
+    said = str(error.value)
+    for part in (
+        "other questions (describe, bar only there)",
+        "other length of texts: 200 there, 20 here",
+        "other model only here",
+    ):
+        assert part in said, part
 
 
 def test_nothing_is_asked_twice(tiny_votes: Path, tmp_path: Path) -> None:

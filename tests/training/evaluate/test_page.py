@@ -51,6 +51,54 @@ def test_it_has_its_plots_tables_and_pictures_in_itself(report: Any) -> None:
     assert "nan" not in re.findall(r">([^<]*)<", html)
 
 
+def test_no_score_lies_beyond_the_window(report: Any) -> None:
+    """AURC stood behind three columns of the one row that has them."""
+    html = page(report)
+    heads = [re.findall(r"<th>([^<]*)</th>", head) for head in html.split("<thead>")[1:]]
+    scores = ["", "accuracy", "balanced accuracy", "macro-F1", "top-2"]
+    assert scores in heads
+    assert ["", "ECE", "Brier", "NLL", "AURC"] in heads
+    assert not any({"over", "detectable"} & set(head) for head in heads)
+    assert f"The best blind row is {report.labels['margin']['over']}." in html
+
+
+def test_curves_that_are_one_to_the_eye_are_drawn_once(report: Any) -> None:
+    """A temperature hardly changes who is surer: two lines, one under the other, said nothing."""
+    html = page(report)
+    risk = html.split('aria-label="Risk over coverage"')[1].split("</svg>")[0]
+    assert risk.count("<polyline") == 2, "the model's, and what full knowledge would give"
+    for told in ("model", "no ranking", "perfect ranking"):
+        assert told in risk
+    curve, rows = report.calibration["risk"]["before"], report.calibration["rows"]
+    flat = [{**point, "risk": curve[-1]["risk"]} for point in curve]
+    other = {**rows["before"], "aurc": dataclasses.replace(rows["before"]["aurc"], value=0.9)}
+    calibration = {
+        **report.calibration,
+        "rows": {"before": rows["before"], "fitted": other},
+        "risk": {"before": curve, "fitted": flat},
+        "reliability": dict.fromkeys(
+            ("before", "fitted"), report.calibration["reliability"]["before"]
+        ),
+    }
+    both = page(dataclasses.replace(report, calibration=calibration))
+    risk = both.split('aria-label="Risk over coverage"')[1].split("</svg>")[0]
+    assert risk.count("<polyline") == 3
+
+
+def test_the_verdict_says_on_how_many(report: Any) -> None:
+    told = f"n = {report.about['labelled']}"
+    assert told in page(report).split('class="verdict')[1].split("</p>")[0]
+    assert f"Beats every blind answer in accuracy: yes ({told})." in report.markdown()
+
+
+def test_classes_of_few_pictures_are_told(report: Any) -> None:
+    """The interval of one in two looks like a result."""
+    few = [f"{name} ({row['n']})" for name, row in report.per_class.items() if row["n"] < 10]
+    assert few
+    assert f"say little about a class: {', '.join(few)}." in report.markdown()
+    assert f"say little about a class: {', '.join(few)}." in page(report)
+
+
 def test_the_verdict_follows_the_interval(report: Any) -> None:
     assert "Beats every blind answer" in page(report)
     labels = {**report.labels, "margin": dict(report.labels["margin"])}

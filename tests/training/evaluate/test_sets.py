@@ -20,7 +20,7 @@ from astrollava_training.data.facts import LABELS
 from astrollava_training.evaluate import open_data
 from astrollava_training.evaluate.items import SPLITS, split_of
 from astrollava_training.evaluate.sets import galaxy10, gz_decals
-from astrollava_training.evaluate.sets._common import class_place
+from astrollava_training.evaluate.sets.classes import class_place
 from astrollava_training.evaluate.sets.views import outreach, views_of
 from astrollava_training.evaluate.statement_table import FEATURES
 from astrollava_training.evaluate.statements import read

@@ -10,6 +10,7 @@ from astrollava._versions import versions
 from astrollava_training.evaluate.collect import Answers, Asked
 from astrollava_training.evaluate.items import Dataset
 from astrollava_training.evaluate.models import Model, Rule
+from astrollava_training.evaluate.notes import notes_of
 from astrollava_training.evaluate.plan import Plan
 
 __all__ = ["about", "header"]
@@ -43,6 +44,7 @@ def about(
         "pictures": len(own.items),
         "labelled": sum(item.label is not None for item in own.items),
         "unread": dict(own.unread),
+        "notes": list(notes_of(data, plan.split, own.items)),
         "resamples": plan.resamples,
         "seed": plan.seed,
         "max_tokens": plan.max_tokens,

@@ -157,8 +157,9 @@ def _read(folder: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
         lines = (folder / PICTURES).read_text(encoding="utf-8").splitlines()
         return about, {row["id"]: row for row in map(json.loads, lines)}
     except (OSError, ValueError, KeyError, TypeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise InvalidRequest(
-            f"{folder} holds no report ({error})",
+            f"{folder} holds no report ({why})",
             expected=f"a folder with {REPORT} and {PICTURES}",
             hint="Make one with: astrollava-train evaluate MODEL -o FOLDER",
         ) from None

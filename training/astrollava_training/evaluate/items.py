@@ -103,6 +103,12 @@ class Dataset:
         Published number of pictures in each class, for data without a training split.
     views : tuple of View
         Further ways to show each object; the first table is about the picture as it comes.
+    divided : bool
+        Whether the data name splits; else those of the items are `split_of` their names.
+    large : bool
+        Whether a split is scored rather than every picture, even so.
+    notes : tuple of str
+        What readers of a report must know about the classes.
     """
 
     name: str
@@ -111,6 +117,16 @@ class Dataset:
     facts: Mapping[str, Any]
     counts: NDArray[np.float64] | None = None
     views: tuple[View, ...] = ()
+    divided: bool = True
+    large: bool = False
+    notes: tuple[str, ...] = ()
+
+    def usual_split(self, named: str) -> str:
+        """Return the split that is scored where none is asked for.
+
+        Data that name no splits, such as plain folders, are meant as a whole: ``"all"``.
+        """
+        return named if self.divided or self.large else "all"
 
     def split(self, name: str) -> tuple[Item, ...]:
         """Return the items of a split, or of ``"all"``."""
@@ -144,6 +160,10 @@ class Dataset:
         InvalidRequest
             There are fewer than two.
         """
+        if limit is not None and limit < 2:
+            raise InvalidRequest(
+                f"a limit of {limit} pictures", expected="2 at least, or none for all of them"
+            )
         items = self.split(split)
         if limit is not None and limit < len(items):
             items = tuple(
@@ -152,9 +172,12 @@ class Dataset:
         if len(items) < 2:
             there = Counter(item.split for item in self.items)
             raise InvalidRequest(
-                f"split {split!r} of {self.name} has {len(items)} pictures",
+                f"split {split!r} of {self.name} has {len(items)} picture"
+                + ("" if len(items) == 1 else "s"),
                 expected="at least two",
-                hint=f"Its splits are {dict(there)}; name one of them, or 'all'",
+                hint=("Its splits are" if self.divided else "It names none; by their names it has")
+                + f" {', '.join(f'{name} {count}' for name, count in sorted(there.items()))}:"
+                " take one of them, or 'all'",
             )
         return items
 

@@ -12,7 +12,22 @@ from astrollava_training.evaluate.metrics import Interval
 if TYPE_CHECKING:
     from astrollava_training.evaluate.report import Evaluation
 
-__all__ = ["NAMES", "cell", "feature_rows", "markdown", "question_rows", "shown", "table"]
+__all__ = [
+    "NAMES",
+    "about_calibration",
+    "cell",
+    "feature_rows",
+    "few_of_class",
+    "markdown",
+    "question_rows",
+    "quoted",
+    "sentence",
+    "shown",
+    "table",
+]
+
+#: Pictures of a class below which its recall is told to say little.
+_FEW = 10
 
 NAMES: Mapping[str, str] = {
     "top_2": "top-2",
@@ -54,16 +69,18 @@ def markdown(report: Evaluation) -> str:
         f"{about['pictures']} pictures, {about['labelled']} with a class"
         + (f"; {len(about['unread'])} could not be read" if about["unread"] else "")
         + f". Seed {about['seed']}, {about['resamples']} resamples.",
+        *quoted(about["notes"]),
         _ABOUT_ROWS.format(what=what),
     ]
     if report.labels:
         parts += [
             "## Labels",
             table(shown(report.labels)),
-            f"Beats every blind answer in accuracy: {'yes' if report.beats_blind else 'no'}.",
+            _verdict(report),
             table(report.per_class),
+            *([few] if (few := few_of_class(report.per_class)) else ()),
             "## Calibration",
-            _about_calibration(report),
+            about_calibration(report.calibration),
             table(report.calibration["rows"]),
         ]
     if report.similarity:
@@ -104,13 +121,35 @@ def markdown(report: Evaluation) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _about_calibration(report: Evaluation) -> str:
-    on = report.calibration["fitted_on"]
+def about_calibration(calibration: Mapping[str, Any]) -> str:
+    """Return on what a temperature was fitted, or why on nothing."""
+    on = calibration["fitted_on"]
     if not on:
-        return (
-            "No temperature was fitted: beside the pictures scored there are too few to fit one on."
-        )
+        return f"No temperature was fitted: {calibration['unfitted']}."
     return f"The temperature was fitted on {on} pictures of the validation split, none scored here."
+
+
+def _verdict(report: Evaluation) -> str:
+    beats, count = "yes" if report.beats_blind else "no", report.about["labelled"]
+    return f"Beats every blind answer in accuracy: {beats} (n = {count})."
+
+
+def quoted(notes: Iterable[str]) -> list[str]:
+    """Return each note as a paragraph that stands out."""
+    return [f"> {sentence(note)}" for note in notes]
+
+
+def sentence(note: str) -> str:
+    """Return a note with a capital and a full stop."""
+    return f"{note[0].upper()}{note[1:]}."
+
+
+def few_of_class(per_class: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return which classes have too few pictures to say much, nothing where none has."""
+    few = [f"{name} ({row['n']})" for name, row in per_class.items() if row["n"] < _FEW]
+    if not few:
+        return ""
+    return f"Fewer than {_FEW} pictures, which say little about a class: {', '.join(few)}."
 
 
 def _samples(report: Evaluation) -> Iterable[str]:
@@ -180,5 +219,7 @@ def cell(value: Any) -> str:
     if isinstance(value, Interval):
         if math.isnan(value.value):
             return "–"
+        if math.isnan(value.low):
+            return f"{value.value:.3f}"
         return f"{value} ± {value.error:.3f}" if value.error > 0 else str(value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)

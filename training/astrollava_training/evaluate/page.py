@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,12 @@ from astrollava.errors import ImageError
 from astrollava_training.evaluate import plots
 from astrollava_training.evaluate.markdown import (
     NAMES,
+    about_calibration,
     cell,
     feature_rows,
+    few_of_class,
     question_rows,
+    sentence,
     shown,
 )
 from astrollava_training.evaluate.metrics import Interval
@@ -48,8 +51,13 @@ def page(report: Evaluation) -> str:
         table=_table,
         cell=cell,
         shown=shown,
+        labels=_columns(report.labels, lambda column: column not in _OF_PROBABILITIES),
+        probabilities=_columns(report.labels, _OF_PROBABILITIES.__contains__),
         questions=question_rows(report.questions),
         features=feature_rows(report.features),
+        notes=[sentence(note) for note in report.about["notes"]],
+        calibration=about_calibration(report.calibration) if report.calibration else "",
+        few=few_of_class(report.per_class),
         plots=_plots(report),
         worst=[_card(report, name) for name in report.worst],
         samples=[_card(report, name) for name in report.samples],
@@ -70,10 +78,8 @@ def _plots(report: Evaluation) -> dict[str, Markup]:
         "accuracy": plots.bars(rows, title="Accuracy beside blind answers", mark="model"),
         "recall": plots.bars(recall, title="Recall of each class"),
         "confusion": plots.confusion(report.confusion, report.about["classes"]),
-        "reliability": plots.reliability(report.calibration["reliability"]),
-        "risk": plots.lines(
-            report.calibration["risk"], "coverage", "risk", title="Risk over coverage"
-        ),
+        "reliability": plots.reliability(_reliability(report)),
+        "risk": plots.risk(_risk(report)),
     }
     if report.similarity:
         rows = {name: report.similarity[name]["cosine"] for name in (*_BARS, "oracle")}
@@ -81,7 +87,55 @@ def _plots(report: Evaluation) -> dict[str, Markup]:
     return found
 
 
+def _reliability(report: Evaluation) -> Mapping[str, Any]:
+    """Return a curve for each temperature; two names of one temperature share theirs."""
+    names: dict[float, list[str]] = {}
+    for name, row in report.calibration["rows"].items():
+        names.setdefault(round(row["temperature"], 3), []).append(name)
+    curves = report.calibration["reliability"]
+    return {", ".join(alike): curves[alike[-1]] for alike in names.values()}
+
+
+def _risk(report: Evaluation) -> Mapping[str, Any]:
+    """Return one curve, unless those of other temperatures are other curves to the eye."""
+    curves = report.calibration["risk"]
+    areas = {round(row["aurc"].value, 2) for row in report.calibration["rows"].values()}
+    if len(areas) > 1:
+        return dict(curves)
+    return {"model" if len(curves) == 1 else "model, at every temperature": [*curves.values()][-1]}
+
+
+#: Told in a sentence, of the one row that has them: as columns they would push scores out of view.
+_OF_MARGIN = ("over", "needed", "detectable")
+
+
+#: Scores that go with calibration: one table of all is wider than many a window.
+_OF_PROBABILITIES = ("ece", "brier", "nll", "aurc")
+
+
+def _columns(
+    rows: Mapping[str, Mapping[str, Any]], wanted: Callable[[str], bool]
+) -> dict[str, dict[str, Any]]:
+    """Return the columns wanted, of the rows that have any."""
+    found = {n: {k: v for k, v in row.items() if wanted(k)} for n, row in rows.items()}
+    return {name: row for name, row in found.items() if row}
+
+
+def _told_of_margin(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    margin = rows.get("margin", {})
+    if not margin.get("over"):
+        return ""
+    needed, detectable = margin.get("needed"), margin.get("detectable")
+    return (
+        f"The best blind row is {margin['over']}. To see a lead of that size takes"
+        f" {'–' if needed is None else needed} pictures; these show one of {cell(detectable)}."
+    )
+
+
 def _table(rows: Mapping[str, Mapping[str, Any]]) -> Markup:
+    told = _told_of_margin(rows)
+    if told:
+        rows = _columns(rows, lambda column: column not in _OF_MARGIN)
     columns = list(dict.fromkeys(key for row in rows.values() for key in row))
     head = Markup("").join(Markup("<th>{}</th>").format(NAMES.get(c, c)) for c in columns)
     lines = []
@@ -93,14 +147,16 @@ def _table(rows: Mapping[str, Mapping[str, Any]]) -> Markup:
         )
     return Markup(
         '<div class="wide"><table><thead><tr><th></th>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>"
-    ).format(head, Markup("").join(lines))
+        "<tbody>{}</tbody></table></div>{}"
+    ).format(head, Markup("").join(lines), told and Markup("<p>{}</p>").format(told))
 
 
 def _cell(value: Any) -> Markup:
     score, _, rest = cell(value).partition(" ")
     if isinstance(value, Interval) and rest:
-        return Markup("<td>{}<br><small>{}</small></td>").format(score, rest)
+        brackets, sign, error = rest.partition(" ± ")
+        below = Markup("{}<br>{}").format(brackets, f"± {error}") if sign else brackets
+        return Markup("<td>{}<br><small>{}</small></td>").format(score, below)
     return Markup("<td>{}</td>").format(cell(value))
 
 

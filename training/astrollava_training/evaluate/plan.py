@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+from astrollava_training.evaluate.items import Dataset
 
 __all__ = ["Plan"]
 
@@ -15,7 +17,8 @@ class Plan:
     Attributes
     ----------
     split : str
-        The pictures scored: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        The pictures scored: ``"train"``, ``"val"``, ``"test"``, ``"all"``, or ``"usual"``: the test
+        split where the data name one, or are a large published file; else every picture.
     limit : int, optional
         So many at most, spread over the split.
     paper : bool, optional
@@ -31,7 +34,7 @@ class Plan:
         Of the bootstrap; the seed also of the shuffling and of the random answers.
     """
 
-    split: str = "test"
+    split: str = "usual"
     limit: int | None = None
     paper: bool | None = None
     questions: bool | None = None
@@ -39,3 +42,7 @@ class Plan:
     max_tokens: int = 200
     resamples: int = 1000
     seed: int = 0
+
+    def settled(self, data: Dataset) -> Self:
+        """Return the plan with the split that is scored of these data."""
+        return self if self.split != "usual" else replace(self, split=data.usual_split("test"))

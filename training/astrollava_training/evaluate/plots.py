@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from astrollava_training.evaluate.metrics import Interval
 
-__all__ = ["bars", "confusion", "lines", "reliability"]
+__all__ = ["bars", "confusion", "reliability", "risk"]
 
 #: Told apart by those who see no red or no green (Okabe & Ito).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73")
@@ -100,14 +100,29 @@ def reliability(rows: Mapping[str, Sequence[Mapping[str, float]]]) -> Markup:
     )
 
 
-def lines(
-    rows: Mapping[str, Sequence[Mapping[str, float]]], x: str, y: str, *, title: str
-) -> Markup:
-    """Draw one line a row, of points with `x` and `y` in [0, 1]."""
-    parts = list(_axes(x, y))
-    for points, colour in zip(rows.values(), _COLOURS, strict=False):
-        parts.append(_path([_at(point[x], point[y]) for point in points], colour))
-    return _svg(_SIDE + _LEFT + _RIGHT, _SIDE + _TOP + _BOTTOM, [*parts, *_key(rows)], title)
+def risk(rows: Mapping[str, Sequence[Mapping[str, float]]]) -> Markup:
+    """Draw risk over coverage, one line a row, between what no and what full knowledge would give.
+
+    Parameters
+    ----------
+    rows : mapping
+        Name -> points of `metrics.risk_coverage`. All have the same answers, so that the risk at
+        full coverage is the same.
+    """
+    parts = list(_axes("coverage", "risk"))
+    whole = next((points[-1]["risk"] for points in rows.values() if points), 0.0)
+    # At a coverage below the share of right answers, whoever knew all would make no mistake.
+    best = [(i / 50, max(0.0, 1 - (1 - whole) / (i / 50))) for i in range(1, 51)]
+    parts.append(_line(*_at(0, whole), *_at(1, whole), "var(--soft)", 1.5, "7 5"))
+    parts.append(_path([_at(x, y) for x, y in best], "var(--soft)", 1.5, "1.5 3"))
+    for i, (points, colour) in enumerate(zip(rows.values(), _COLOURS, strict=False)):
+        # The later over the earlier, thinner and broken: both are seen where they are one.
+        path = [_at(point["coverage"], point["risk"]) for point in points]
+        parts.append(_path(path, colour, 4.5 - 1.5 * i, "none" if i == 0 else "9 6"))
+    key = [*_key(rows), *_key({"no ranking": 0, "perfect ranking": 0}, "var(--soft)", len(rows))]
+    return _svg(
+        _SIDE + _LEFT + _RIGHT, _SIDE + _TOP + _BOTTOM, [*parts, *key], "Risk over coverage"
+    )
 
 
 def _at(x: float, y: float) -> tuple[float, float]:
@@ -132,11 +147,15 @@ def _axes(x: str, y: str) -> list[Markup]:
     return parts
 
 
-def _key(rows: Mapping[str, object]) -> list[Markup]:
+def _key(rows: Mapping[str, object], colour: str = "", begin: int = 0) -> list[Markup]:
     parts = []
-    for i, (name, colour) in enumerate(zip(rows, _COLOURS, strict=False)):
-        y = _TOP + 14 + 17 * i
-        parts.append(_box(_LEFT + 10, y - 8, 10, 10, colour))
+    for i, (name, own) in enumerate(zip(rows, _COLOURS, strict=False)):
+        y = _TOP + 14 + 17 * (begin + i)
+        if colour:
+            dashes = ("4 3", "1.5 2.5")[i]
+            parts.append(_line(_LEFT + 8, y - 3, _LEFT + 22, y - 3, colour, 1.5, dashes))
+        else:
+            parts.append(_box(_LEFT + 10, y - 8, 10, 10, own))
         parts.append(_text(_LEFT + 26, y + 1, name))
     return parts
 
@@ -170,11 +189,13 @@ def _line(
     ).format(_n(x1), _n(y1), _n(x2), _n(y2), colour, width, dashes)
 
 
-def _path(points: Sequence[tuple[float, float]], colour: str) -> Markup:
+def _path(
+    points: Sequence[tuple[float, float]], colour: str, width: float = 2.0, dashes: str = "none"
+) -> Markup:
     where = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
-    return Markup('<polyline points="{}" style="fill:none;stroke:{};stroke-width:2"/>').format(
-        escape(where), colour
-    )
+    return Markup(
+        '<polyline points="{}" style="fill:none;stroke:{};stroke-width:{};stroke-dasharray:{}"/>'
+    ).format(escape(where), colour, width, dashes)
 
 
 def _n(value: float) -> str:

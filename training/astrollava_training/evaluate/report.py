@@ -42,7 +42,7 @@ class Evaluation:
         How good the labels are by each `Rule`.
     calibration : mapping
         ``rows`` of scores before and after a temperature, ``fitted_on`` so many pictures of the
-        validation split, ``reliability`` and ``risk`` by row.
+        validation split, or ``unfitted``: why on none; ``reliability`` and ``risk`` by row.
     questions : mapping
         Of `question_tables`.
     statements, features : mapping

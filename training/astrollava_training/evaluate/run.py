@@ -14,6 +14,7 @@ from astrollava_training.evaluate.collect import BLANK, Answers, Asked, ask_all
 from astrollava_training.evaluate.items import Dataset, Item
 from astrollava_training.evaluate.journal import Journal
 from astrollava_training.evaluate.models import Choice, Model
+from astrollava_training.evaluate.notes import why_unfitted
 from astrollava_training.evaluate.plan import Plan
 from astrollava_training.evaluate.report import Evaluation
 from astrollava_training.evaluate.scoring import Heard, scored
@@ -23,8 +24,8 @@ __all__ = ["JOURNAL", "evaluate"]
 JOURNAL = "answers.jsonl"
 """Name of the file, in the folder of a report, that has every answer as soon as it is given."""
 
-#: Pictures of the validation split that a temperature is fitted on, and how few are too few.
-_FIT, _FEWEST = 500, 20
+#: Pictures of the validation split that a temperature is fitted on at most.
+_FIT = 500
 
 
 def evaluate(
@@ -56,7 +57,7 @@ def evaluate(
         The split has fewer than two pictures that can be read, or the folder holds the answers of
         another evaluation.
     """
-    plan = plan or Plan()
+    plan = (plan or Plan()).settled(data)
     items = data.chosen(plan.split, plan.limit)
     described = set(data.vocabulary.descriptions) == set(data.vocabulary.labels)
     voted = any("votes" in item.about for item in data.items)
@@ -89,9 +90,9 @@ def _held_out(
     model: Model, data: Dataset, plan: Plan, asked: Asked, journal: Journal
 ) -> Answers | None:
     """Weigh labels on some of the validation split; None where it is too small or scored itself."""
-    items = [item for item in data.split("val") if item.label is not None]
-    if plan.split in ("val", "all") or len(items) < _FEWEST:
+    if why_unfitted(data, plan.split):
         return None
+    items = [item for item in data.split("val") if item.label is not None]
     if len(items) > _FIT:
         items = [items[i] for i in np.linspace(0, len(items) - 1, _FIT).round().astype(int)]
     only = Asked({}, asked.choice, plan.max_tokens)

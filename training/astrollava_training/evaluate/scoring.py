@@ -17,6 +17,7 @@ from astrollava_training.evaluate.collect import PAPER, QUESTIONS, Answers, Aske
 from astrollava_training.evaluate.items import Dataset, Item
 from astrollava_training.evaluate.label_table import calibration_table, label_table, scores_of
 from astrollava_training.evaluate.models import Model, Rule
+from astrollava_training.evaluate.notes import why_unfitted
 from astrollava_training.evaluate.plan import Plan
 from astrollava_training.evaluate.question_table import question_tables
 from astrollava_training.evaluate.report import Evaluation
@@ -209,6 +210,7 @@ class _Labels:
         return {
             "rows": {name: {"temperature": temperatures[name], **table[name]} for name in rows},
             "fitted_on": 0 if held is None else len(held.items),
+            "unfitted": why_unfitted(self._data, self._plan.split),
             "reliability": {n: metrics.reliability(self._labels, r) for n, r in rows.items()},
             "risk": {n: metrics.risk_coverage(self._labels, r) for n, r in rows.items()},
         }

@@ -27,6 +27,7 @@ from astrollava_training.evaluate.features import FEATURES
 from astrollava_training.evaluate.items import Dataset, Item
 from astrollava_training.evaluate.journal import Journal
 from astrollava_training.evaluate.models import Choice, Model, Reply
+from astrollava_training.evaluate.notes import notes_of
 from astrollava_training.evaluate.resampling import Resampling
 from astrollava_training.evaluate.robustness import CHANGES, Said, agreement_row, shown, wording
 from astrollava_training.evaluate.robustness.fewer_bits import KINDS, stored_as, whole
@@ -84,6 +85,7 @@ class Sample:
             "split": self.split,
             "pictures": len(items),
             "labelled": sum(item.label is not None for item in items),
+            "notes": list(notes_of(self.data, self.split, items)),
             "resamples": self.resamples,
             "seed": self.seed,
         }

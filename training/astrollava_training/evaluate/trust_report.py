@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from astrollava_training.evaluate.markdown import table
+from astrollava_training.evaluate.markdown import cell, quoted, table
 
 __all__ = ["bits_markdown", "questions_markdown", "ratings_markdown", "trust_markdown"]
 
@@ -31,12 +32,17 @@ _BRACKETS = """. Brackets are 95 % intervals of the bootstrap over pictures, ± 
 {resamples} resamples, seed {seed}."""
 
 
+#: Pictures below which the bootstrap is told to be too sure of itself.
+_FEW_RATED = 10
+
+
 def trust_markdown(found: Mapping[str, Any]) -> str:
     """Return all tables of `trust.trust`."""
     about = found["about"]
     parts = [
         f"# What {about['model']} invents, and what sways it",
         _pictures(about) + _BRACKETS.format(**about),
+        *quoted(about["notes"]),
         "## Features that are not there",
         _PROBES,
     ]
@@ -77,7 +83,8 @@ def bits_markdown(found: Mapping[str, Any]) -> str:
         "\n\n".join(
             [
                 f"# {about['model']} in fewer bits",
-                f"{_pictures(about)}; compared with f16.",
+                f"{_pictures(about)}; compared with f16" + _BRACKETS.format(**about),
+                *quoted(about["notes"]),
                 _AGREEMENT,
                 *_split(found["rows"]),
             ]
@@ -106,14 +113,34 @@ def ratings_markdown(found: Mapping[str, Any]) -> str:
     """Return the tables of `people.score_ratings`."""
     parts = ["# Ratings"]
     for criterion, entry in found.items():
-        alphas = ", ".join(f"{level} {value}" for level, value in entry["alpha"].items())
+        raters = ", ".join(f"{rater} {count}" for rater, count in entry["raters"].items())
         parts += [
             f"## {criterion}",
-            f"Krippendorff's alpha: {alphas}.",
+            f"{entry['texts']} texts on {entry['pictures']} pictures, by rater: {raters}."
+            + _few_rated(entry["pictures"]),
+            _agreement(entry),
             table(entry["sources"]),
             table(entry["pairs"]),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _few_rated(pictures: int) -> str:
+    if pictures >= _FEW_RATED:
+        return ""
+    return " Resampled from so few pictures, intervals are narrower than they should be."
+
+
+def _agreement(entry: Mapping[str, Any]) -> str:
+    """Return alpha at each level, or why there is none."""
+    if len(entry["raters"]) < 2:
+        return "Agreement is not told: it takes two raters."
+    if not entry["shared"]:
+        return "Agreement is not told: no text was rated by two raters."
+    if all(math.isnan(value.value) for value in entry["alpha"].values()):
+        return "Agreement is not told: all ratings are the same."
+    alphas = ", ".join(f"{level} {cell(value)}" for level, value in entry["alpha"].items())
+    return f"Krippendorff's alpha of the {entry['shared']} texts that two rated: {alphas}."
 
 
 def _one_cell(text: str) -> str:
@@ -130,17 +157,21 @@ def _pictures(about: Mapping[str, Any]) -> str:
 def _split(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a table for each thing that agrees: all in one would be too wide to read."""
     parts = []
-    for name in ("labels", "answers", "statements"):
+    for heading, begins in _SPLIT.items():
         own = {
-            row: {key: value for key, value in cells.items() if key.startswith(name)}
+            row: {key: value for key, value in cells.items() if key.startswith(begins)}
             for row, cells in rows.items()
         }
         if own := {row: cells for row, cells in own.items() if cells}:
-            parts.append(table(own))
-    rest = {
-        row: {key: value for key, value in cells.items() if key.startswith(("moved", "accuracy"))}
-        for row, cells in rows.items()
-    }
-    if rest := {row: cells for row, cells in rest.items() if cells}:
-        parts.append(table(rest))
+            parts += [f"**{heading}**", table(own)]
     return parts
+
+
+#: What a table is about -> how the names of its columns begin.
+_SPLIT: Mapping[str, tuple[str, ...]] = {
+    "The same label": ("labels",),
+    "The same answers to questions about features": ("answers",),
+    "The same statements in descriptions": ("statements",),
+    "How far probabilities of labels moved (half the sum of the differences), and what accuracy"
+    " that costs": ("moved", "accuracy"),
+}

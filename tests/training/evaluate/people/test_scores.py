@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from astrollava.errors import InvalidRequest
 from astrollava_training.evaluate.people import read_ratings, score_ratings
+from astrollava_training.evaluate.trust_report import ratings_markdown
 
 HEADER = "sheet,rater,row,accuracy,completeness,fitness\r\n"
 Write = Callable[[str, str], Path]
@@ -70,6 +71,56 @@ def test_a_file_of_a_spreadsheet_is_read_as_well(key: Path, tmp_path: Path) -> N
     rows = HEADER + lines("a", "123451")
     path.write_text(rows.replace("\r\n", "\n"), encoding="utf-8-sig")
     assert read_ratings(key, [path]).values["fitness"].tolist() == [[1, 2, 3, 4, 5, 1]]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_spreadsheet_may_separate_cells_otherwise(
+    key: Path, tmp_path: Path, separator: str
+) -> None:
+    """Where the decimal point is a comma, a spreadsheet saves semicolons."""
+    path = tmp_path / "excel.csv"
+    path.write_text((HEADER + lines("a", "123451")).replace(",", separator), encoding="utf-8")
+    assert read_ratings(key, [path]).values["fitness"].tolist() == [[1, 2, 3, 4, 5, 1]]
+
+
+def test_a_file_that_is_no_csv_is_told_without_numbers_of_errors(key: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"none\.csv cannot be read: No such file") as error:
+        read_ratings(key, [tmp_path / "none.csv"])
+    assert "Errno" not in str(error.value)
+    with pytest.raises(InvalidRequest, match="as a key: No such file") as error:
+        read_ratings(tmp_path / "none.json", [])
+    assert "Errno" not in str(error.value)
+    (tmp_path / "a.csv").write_bytes(HEADER.encode() + lines("zoë", "1").encode("cp1252"))
+    with pytest.raises(InvalidRequest, match="not written in UTF-8"):
+        read_ratings(key, [tmp_path / "a.csv"])
+    (tmp_path / "a.csv").write_text("rater,row\nada,r0\n")
+    with pytest.raises(InvalidRequest, match="has the columns rater, row"):
+        read_ratings(key, [tmp_path / "a.csv"])
+
+
+def test_one_rater_is_told_in_words(key: Path, write: Write) -> None:
+    """Agreement of one was printed as nan, and nobody saw how many had rated."""
+    one = ratings_markdown(score_ratings(read_ratings(key, [write("a.csv", lines("a", "5344"))])))
+    assert "nan" not in one
+    assert "it takes two raters" in one
+    assert "4 texts on 2 pictures, by rater: a 4. Resampled from so few pictures" in one
+    tables = [write("a.csv", lines("a", "534431")), write("b.csv", lines("b", "4344?1"))]
+    both = ratings_markdown(score_ratings(read_ratings(key, tables), resamples=50))
+    assert "by rater: a 6, b 5." in both
+    assert "alpha of the 5 texts that two rated: nominal" in both
+    tables = [write("a.csv", lines("a", "55")), write("b.csv", lines("b", "55"))]
+    same = ratings_markdown(score_ratings(read_ratings(key, tables), resamples=50))
+    assert "all ratings are the same" in same
+    assert "nan" not in same
+
+
+def test_a_single_picture_has_no_interval(key: Path, write: Write) -> None:
+    """Drawn again and again it gave the narrowest of all."""
+    found = score_ratings(read_ratings(key, [write("a.csv", lines("a", "53"))]), resamples=20)
+    pair = found["accuracy"]["pairs"]["one - two"]
+    assert (pair["difference"].value, pair["n"]) == (2.0, 1)
+    assert isnan(pair["difference"].low)
+    assert "| one - two | 2.000 | 1 |" in ratings_markdown(found)
 
 
 def test_rows_not_rated_are_missing_and_not_low(key: Path, write: Write) -> None:

@@ -105,7 +105,7 @@ def read_questions(path: str | Path) -> list[Question]:
     """
     file = Path(path)
     if not file.is_file():
-        raise InvalidRequest(f"there are no questions at {file}", expected="a file")
+        raise InvalidRequest(f"there are no questions at {file}", expected="a file of questions")
     if file.stat().st_size > _MOST_BYTES:
         raise InvalidRequest(
             f"{file} has {file.stat().st_size} bytes", expected=f"at most {_MOST_BYTES}"

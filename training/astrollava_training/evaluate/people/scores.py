@@ -6,8 +6,8 @@ over texts. A rating of "can't judge" and one left out are missing, not low.
 
 from __future__ import annotations
 
-import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrollava.errors import InvalidRequest
+from astrollava_training.evaluate.csv_files import csv_lines
 from astrollava_training.evaluate.metrics import Interval, bootstrap
 from astrollava_training.evaluate.people.krippendorff import LEVELS, Level, alpha_interval
 from astrollava_training.evaluate.people.sheet import CONTROL, CRITERIA, SCALE
@@ -123,11 +124,12 @@ def score_ratings(ratings: Ratings, *, resamples: int = 1000, seed: int = 0) -> 
     Returns
     -------
     dict
-        Criterion -> ``alpha`` (level of measurement -> `Interval`; without rows that only the
-        control says, on which agreement is easy), ``sources`` (source
-        -> ``mean`` (`Interval`) and ``n``, its rated texts) and ``pairs`` ("one - other" ->
-        ``difference`` (`Interval`) on pictures and questions where both were rated, ``n`` of them,
-        and the shares ``better`` and ``worse``).
+        Criterion -> ``raters`` (name -> texts rated), ``texts`` and ``pictures`` rated by anybody,
+        ``shared``, texts that two raters or more rated; ``alpha`` (level of measurement ->
+        `Interval`; without rows that only the control says, on which agreement is easy),
+        ``sources`` (source -> ``mean`` (`Interval`) and ``n``, its rated texts) and ``pairs``
+        ("one - other" -> ``difference`` (`Interval`) on pictures and questions where both were
+        rated, ``n`` of them, and the shares ``better`` and ``worse``).
     """
     found: dict[str, Any] = {}
     real = [list(row["sources"]) != [CONTROL] for row in ratings.rows.values()]
@@ -139,7 +141,16 @@ def score_ratings(ratings: Ratings, *, resamples: int = 1000, seed: int = 0) -> 
         means = _row_means(values)
         cells = _cells(ratings.rows, means)
         sources = sorted({s for row in ratings.rows.values() for s in row["sources"]})
+        raters = (~np.isnan(values)).sum(axis=0)
+        rated = [row["picture"] for row, n in zip(ratings.rows.values(), raters, strict=True) if n]
         found[name] = {
+            "raters": {
+                rater: int((~np.isnan(own)).sum())
+                for rater, own in zip(ratings.raters, values, strict=True)
+            },
+            "texts": len(rated),
+            "pictures": len(set(rated)),
+            "shared": int((raters > 1).sum()),
             "alpha": levels,
             "sources": {
                 source: {
@@ -189,6 +200,10 @@ def _of(cells: _Cells, source: str, other: str | None = None) -> dict[str, list[
 def _clustered(groups: Mapping[str, Sequence[float]], resamples: int, seed: int) -> Interval:
     totals = np.array([[sum(own), len(own)] for own in groups.values()]).reshape(-1, 2)
 
+    if len(totals) == 1:
+        # A single picture drawn again and again would look like certainty.
+        return Interval(float(totals[0, 0] / totals[0, 1]), math.nan, math.nan, math.nan)
+
     def mean(at: NDArray[np.intp]) -> float:
         total, count = totals[at].sum(axis=0)
         return float(total / count)
@@ -215,7 +230,12 @@ def _key(path: Path) -> dict[str, Any]:
             assert isinstance(row["picture"], str)
             assert isinstance(row["question"], str)
             assert all(isinstance(source, str) for source in row["sources"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except OSError as error:
+        raise InvalidRequest(
+            f"{path} cannot be read as a key: {error.strerror or error}",
+            expected="key.json as it was written beside the sheets",
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise InvalidRequest(
             f"{path} cannot be read as a key ({type(error).__name__}: {error})",
             expected="key.json as it was written beside the sheets",
@@ -224,27 +244,22 @@ def _key(path: Path) -> dict[str, Any]:
 
 
 def _lines(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    try:
-        # Excel writes the mark of UTF-8 at the start.
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, strict=True)
-            if next(reader, None) != list(columns):
+    lines = []
+    with csv_lines(table) as reader:
+        there = next(reader, [])
+        if [name.strip() for name in there] != list(columns):
+            raise InvalidRequest(
+                f"{table} has the columns {', '.join(there)[:_LONGEST] or 'of an empty file'}",
+                expected=", ".join(columns) + ", as the sheet saves them",
+            )
+        for cells in reader:
+            if len(cells) != len(columns) or any(len(cell) > _LONGEST for cell in cells):
                 raise InvalidRequest(
-                    f"{table} has other columns", expected=", ".join(columns) + " as in the sheet"
+                    f"{table}, line {reader.line_num}: {len(cells)} cells",
+                    expected=f"{len(columns)} short ones",
                 )
-            lines = []
-            for cells in reader:
-                if len(cells) != len(columns) or any(len(cell) > _LONGEST for cell in cells):
-                    raise InvalidRequest(
-                        f"{table}, line {reader.line_num}: {len(cells)} cells",
-                        expected=f"{len(columns)} short ones",
-                    )
-                lines.append((reader.line_num, dict(zip(columns, cells, strict=True))))
-            return lines
-    except (OSError, ValueError, csv.Error) as error:
-        if isinstance(error, InvalidRequest):
-            raise
-        raise InvalidRequest(f"{table} cannot be read as CSV ({error})") from error
+            lines.append((reader.line_num, dict(zip(columns, cells, strict=True))))
+    return lines
 
 
 def _value(cell: str, where: str) -> float:

@@ -11,7 +11,9 @@ from astrollava_training.evaluate.items import Dataset
 __all__ = ["open_data"]
 
 
-def open_data(name: str | Path, *, mirror: str | None = None) -> Dataset:
+def open_data(
+    name: str | Path, *, mirror: str | None = None, vocabulary: str | None = None
+) -> Dataset:
     """Open the data meant.
 
     Parameters
@@ -27,6 +29,10 @@ def open_data(name: str | Path, *, mirror: str | None = None) -> Dataset:
           file, downloaded once.
     mirror : str, optional
         Where downloads come from in the place of their publishers.
+    vocabulary : str, optional
+        What classes are named by: ``"galaxy10"`` or another vocabulary, pictures of other names
+        then have no class; or ``"own"``, every name as it is written. Without it names of Galaxy10
+        DECaLS are known as such, see `classes_of`; what was made of them is in `Dataset.notes`.
 
     Returns
     -------
@@ -45,21 +51,22 @@ def open_data(name: str | Path, *, mirror: str | None = None) -> Dataset:
         name = download.fetch(download.PUBLISHED[str(name)], mirror=mirror)
     path = Path(name).expanduser()
     if path.is_dir():
-        return parquet.read(path) if any(path.rglob("*.parquet")) else folders.read(path)
+        reader = parquet.read if any(path.rglob("*.parquet")) else folders.read
+        return reader(path, vocabulary)
     if not path.is_file():
         raise InvalidRequest(
             f"there are no data at {path}",
             expected=f"a file, a folder, or one of {', '.join(download.PUBLISHED)}",
         )
-    readers: dict[str, Callable[[Path], Dataset]] = {
+    readers: dict[str, Callable[[Path, str | None], Dataset]] = {
         ".h5": galaxy10.read,
         ".hdf5": galaxy10.read,
         ".parquet": parquet.read,
         ".csv": tables.read,
     }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    found = readers.get(path.suffix.lower())
+    if found is None:
         raise InvalidRequest(
             f"{path} is of no kind that is known", expected=f"one of {', '.join(readers)}"
         )
-    return reader(path)
+    return found(path, vocabulary)

@@ -8,7 +8,8 @@ from typing import Final
 
 from astrollava.errors import InvalidRequest
 from astrollava_training.evaluate.items import Dataset, Item, split_of
-from astrollava_training.evaluate.sets._common import hash_of, truth_of, vocabulary_of
+from astrollava_training.evaluate.sets._common import hash_of
+from astrollava_training.evaluate.sets.classes import classes_of, truth_of
 from astrollava_training.evaluate.sets.views import FITS, is_fits, views_of
 
 __all__ = ["read"]
@@ -20,8 +21,15 @@ _SPLITS: Final = {
 }  # fmt: skip
 
 
-def read(path: Path) -> Dataset:
+def read(path: Path, vocabulary: str | None = None) -> Dataset:
     """Read a folder; where it names no splits `split_of` gives each picture one.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder.
+    vocabulary : str, optional
+        What the folders are named by, see `classes_of`.
 
     Raises
     ------
@@ -37,13 +45,22 @@ def read(path: Path) -> Dataset:
         raise InvalidRequest(
             f"{path} has no folders with pictures", expected="one folder for each class"
         )
-    vocabulary, places = vocabulary_of(one.parent.name for one in found)
+    classes = classes_of((one.parent.name for one in found), vocabulary)
     items = []
+    divided = False
     for one in found:
         name = one.relative_to(path).as_posix()
-        label = places[one.parent.name]
-        split = _SPLITS.get(name.split("/")[0].lower()) or split_of(name)
-        items.append(Item(name, partial(Path, one), label, split, truth_of(vocabulary, label)))
-    facts = {"folder": path.name, "sha256": hash_of(found, path)}
-    views = views_of() if all(map(is_fits, found)) else ()
-    return Dataset(path.name, vocabulary, tuple(items), facts, views=views)
+        label = classes.places.get(one.parent.name)
+        split = _SPLITS.get(name.split("/")[0].lower())
+        divided = divided or split is not None
+        truth = truth_of(classes.vocabulary, label)
+        items.append(Item(name, partial(Path, one), label, split or split_of(name), truth))
+    return Dataset(
+        path.name,
+        classes.vocabulary,
+        tuple(items),
+        {"folder": path.name, "sha256": hash_of(found, path)},
+        views=views_of() if all(map(is_fits, found)) else (),
+        divided=divided,
+        notes=classes.notes,
+    )

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from astrollava.errors import CorruptImage, InvalidRequest
 from astrollava.vocabularies import GALAXY10, Vocabulary
 from astrollava_training.evaluate.items import Dataset, Item, split_of
-from astrollava_training.evaluate.sets._common import DECALS_COUNTS, hash_of, truth_of
+from astrollava_training.evaluate.sets._common import DECALS_COUNTS, hash_of
+from astrollava_training.evaluate.sets.classes import check_stated, truth_of
 
 __all__ = ["SDSS", "read"]
 
@@ -57,16 +58,23 @@ _SDSS_TRUTH = (
 )
 
 
-def read(path: Path) -> Dataset:
+def read(path: Path, vocabulary: str | None = None) -> Dataset:
     """Read ``Galaxy10_DECals.h5`` or ``Galaxy10.h5``; pictures are read when they are due.
 
     The file names no splits: `split_of` gives each object one, by its position on the sky where
     the file has it, so that two pictures of one galaxy never lie in two splits.
 
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    vocabulary : str, optional
+        That of its classes, where one is stated.
+
     Raises
     ------
     InvalidRequest
-        The file is not of this layout, or h5py is missing.
+        The file is not of this layout or of that vocabulary, or h5py is missing.
     """
     try:
         import h5py
@@ -99,12 +107,12 @@ def read(path: Path) -> Dataset:
     sdss = images.shape[1] == _SDSS_SIDE
     columns = {name: file[name][()] for name in _DECALS if name in file}
     kind = "galaxy10-sdss" if sdss else "galaxy10-decals"
-    vocabulary = SDSS if sdss else GALAXY10
+    known = check_stated(path, SDSS if sdss else GALAXY10, vocabulary)
     items = []
     for i, label in enumerate(labels):
         about = {name: float(values[i]) for name, values in columns.items()}
         group = _object(kind, i, about)
-        truth = _SDSS_TRUTH[label] if sdss else truth_of(vocabulary, int(label))
+        truth = _SDSS_TRUTH[label] if sdss else truth_of(known, int(label))
         items.append(
             Item(
                 f"{kind}/{i:05d}",
@@ -123,7 +131,7 @@ def read(path: Path) -> Dataset:
         + ("SDSS" if sdss else "DESI Legacy Imaging Surveys"),
     }
     counts = None if sdss else DECALS_COUNTS
-    return Dataset(kind, vocabulary, tuple(items), facts, counts)
+    return Dataset(kind, known, tuple(items), facts, counts, divided=False, large=True)
 
 
 def _picture(images: Any, number: int) -> NDArray[np.uint8]:

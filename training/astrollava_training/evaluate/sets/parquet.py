@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from astrollava.errors import CorruptImage, InvalidRequest
-from astrollava.vocabularies import GALAXY10, Vocabulary
+from astrollava.vocabularies import GALAXY10
 from astrollava_training.evaluate.items import Dataset, Item, split_of
-from astrollava_training.evaluate.sets._common import (
-    DECALS_COUNTS,
-    hash_of,
-    truth_of,
-    vocabulary_of,
-)
+from astrollava_training.evaluate.sets._common import DECALS_COUNTS, hash_of
+from astrollava_training.evaluate.sets.classes import Classes, classes_of, truth_of
 
 __all__ = ["read"]
 
@@ -27,7 +24,7 @@ _SPLITS: Final = {
 }  # fmt: skip
 
 
-def read(path: Path) -> Dataset:
+def read(path: Path, vocabulary: str | None = None) -> Dataset:
     """Read a Parquet file, or all in a folder.
 
     A row has ``image`` (bytes of a picture, or a mapping with ``bytes``) and ``label``: a class
@@ -35,6 +32,13 @@ def read(path: Path) -> Dataset:
     names, or the name itself. The split is that of the file's name (``test-00000-of-00001…``); of a
     training file one picture in ten validates where no file does. Pictures are read from the file
     when they are due.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file or folder.
+    vocabulary : str, optional
+        What the classes are named by, see `classes_of`.
 
     Raises
     ------
@@ -56,7 +60,8 @@ def read(path: Path) -> Dataset:
             raise InvalidRequest(f"{one} is no Parquet file ({error})") from None
     columns = [_labels(one, file) for one, file in zip(paths, files, strict=True)]
     names = next((n for n in map(_names, files) if n), None)
-    vocabulary, places = _classes(path, [v for values in columns for v in values], names)
+    values = [value for column in columns for value in column]
+    classes, places = _classes(path, values, names, vocabulary)
     splits = [_split(one) for one in paths]
     root = path if path.is_dir() else path.parent
     items = []
@@ -64,19 +69,26 @@ def read(path: Path) -> Dataset:
         starts = _starts(file)
         for row, value in enumerate(values):
             name = f"{one.relative_to(root).as_posix()}/{row:05d}"
-            label = places[value]
+            label = places.get(value)
             items.append(
                 Item(
                     name,
                     partial(_picture, file, starts, row),
                     label,
                     _own_split(split, name, "val" in splits),
-                    truth_of(vocabulary, label),
+                    truth_of(classes.vocabulary, label),
                 )
             )
     facts = {"files": [one.name for one in paths], "sha256": hash_of(paths, root)}
-    counts = DECALS_COUNTS if vocabulary is GALAXY10 else None
-    return Dataset(path.stem, vocabulary, tuple(items), facts, counts)
+    return Dataset(
+        path.stem,
+        classes.vocabulary,
+        tuple(items),
+        facts,
+        DECALS_COUNTS if classes.vocabulary is GALAXY10 else None,
+        divided=any(splits),
+        notes=classes.notes,
+    )
 
 
 def _labels(path: Path, file: Any) -> list[Any]:
@@ -100,22 +112,27 @@ def _names(file: Any) -> list[str] | None:
 
 
 def _classes(
-    path: Path, values: Sequence[Any], names: Sequence[str] | None
-) -> tuple[Vocabulary, dict[Any, int | None]]:
-    """Return the vocabulary, and the place in it of each value that occurs."""
-    given = {value for value in values if value is not None}
-    if all(isinstance(value, int) for value in given):
-        if names is None:
-            names = GALAXY10.labels
-        if given and not 0 <= min(given) <= max(given) < len(names):
-            raise InvalidRequest(
-                f"{path} has labels from {min(given)} to {max(given)}",
-                expected=f"from 0 to {len(names) - 1}",
-            )
-        vocabulary, at = vocabulary_of(names)
-        return vocabulary, {value: at[names[value]] for value in given} | {None: None}
-    vocabulary, at = vocabulary_of(map(str, given))
-    return vocabulary, {value: at[str(value)] for value in given} | {None: None}
+    path: Path, values: Sequence[Any], names: Sequence[str] | None, stated: str | None
+) -> tuple[Classes, dict[Any, int]]:
+    """Return the classes, and the place among them of each value that has one."""
+    counts = Counter(value for value in values if value is not None)
+    if not all(isinstance(value, int) for value in counts):
+        classes = classes_of({str(value): count for value, count in counts.items()}, stated)
+        return classes, _placed({value: str(value) for value in counts}, classes)
+    if names is None:
+        names = GALAXY10.labels
+    if counts and not 0 <= min(counts) <= max(counts) < len(names):
+        raise InvalidRequest(
+            f"{path} has labels from {min(counts)} to {max(counts)}",
+            expected=f"from 0 to {len(names) - 1}",
+        )
+    # A class without pictures is one that a model may choose all the same.
+    classes = classes_of({name: counts[i] for i, name in enumerate(names)}, stated)
+    return classes, _placed({value: names[value] for value in counts}, classes)
+
+
+def _placed(names: Mapping[Any, str], classes: Classes) -> dict[Any, int]:
+    return {value: classes.places[name] for value, name in names.items() if name in classes.places}
 
 
 def _split(path: Path) -> str | None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from astrollava.errors import InvalidRequest
 from astrollava.vocabularies import GALAXY10
 from astrollava_training.data.facts import LABELS, Facts
-from astrollava_training.data.galaxies import read_votes
+from astrollava_training.data.galaxies import facts_of_votes
+from astrollava_training.evaluate.csv_files import csv_rows
 from astrollava_training.evaluate.items import Dataset, Item, split_of
 from astrollava_training.evaluate.sets import gz_decals
-from astrollava_training.evaluate.sets._common import hash_of, truth_of, vocabulary_of
+from astrollava_training.evaluate.sets._common import hash_of
+from astrollava_training.evaluate.sets.classes import check_stated, classes_of, truth_of
 from astrollava_training.evaluate.sets.views import is_fits, views_of
 from astrollava_training.evaluate.truth import truth
 
@@ -24,20 +25,26 @@ __all__ = ["read"]
 _SPLITS = {"training": "train", "validation": "val", "valid": "val"}
 
 
-def read(path: Path) -> Dataset:
+def read(path: Path, vocabulary: str | None = None) -> Dataset:
     """Read a table whose column ``image`` has paths relative to it.
 
     Its other columns say what it is: the vote fractions of Galaxy Zoo 2 (as in
     `astrollava_training.data.galaxies`), those of Galaxy Zoo DECaLS, or ``label``. A column
     ``split`` is followed; without one `split_of` gives each picture a split.
 
+    Parameters
+    ----------
+    path : pathlib.Path
+        The table.
+    vocabulary : str, optional
+        What the labels are named by, see `classes_of`; votes are of ``"galaxy10"``.
+
     Raises
     ------
     InvalidRequest
         It is none of these, or a row makes no sense.
     """
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = csv_rows(path)
     columns = list(rows[0]) if rows else []
     if "image" not in columns:
         raise InvalidRequest(
@@ -45,15 +52,12 @@ def read(path: Path) -> Dataset:
             expected="rows with a column 'image'",
         )
     facts: dict[str, Any] = {"file": path.name, "sha256": _hash(path, rows)}
-    try:
-        if "t01_smooth_or_features_a01_smooth" in columns:
-            return _voted(path, [f for _, _, f in read_votes(path)], rows, facts)
-        if gz_decals.knows(columns):
-            return _voted(path, [gz_decals.facts_of(row) for row in rows], rows, facts)
-    except ValueError as error:
-        raise InvalidRequest(f"{path} makes no sense: {error}") from None
+    reader = next((reader for knows, reader in _VOTES if knows(columns)), None)
+    if reader is not None:
+        check_stated(path, GALAXY10, vocabulary)
+        return _voted(path, reader, rows, facts)
     if "label" in columns:
-        return _labelled(path, rows, facts)
+        return _labelled(path, rows, facts, vocabulary)
     raise InvalidRequest(
         f"{path} has the columns {columns[:12]}",
         expected="vote fractions of Galaxy Zoo 2 or Galaxy Zoo DECaLS, or 'label'",
@@ -73,24 +77,53 @@ def _hash(path: Path, rows: list[dict[str, str]]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
+_Reader = Callable[[Mapping[str, str]], Facts]
+
+#: Whether the columns are those of a survey's votes, and what reads a row of them.
+_VOTES: Final[tuple[tuple[Callable[[list[str]], bool], _Reader], ...]] = (
+    (lambda columns: "t01_smooth_or_features_a01_smooth" in columns, facts_of_votes),
+    (gz_decals.knows, gz_decals.facts_of),
+)
+
+
 def _voted(
-    path: Path, votes: list[Facts], rows: list[dict[str, str]], facts: Mapping[str, Any]
+    path: Path,
+    reader: _Reader,
+    rows: list[dict[str, str]],
+    facts: Mapping[str, Any],
 ) -> Dataset:
     items = []
-    for row, known in zip(rows, votes, strict=True):
+    for number, row in enumerate(rows, 1):
+        try:
+            known = reader(row)
+        except ValueError as error:
+            raise InvalidRequest(f"{path} makes no sense: row {number}: {error}") from None
         label = None if known.label is None else LABELS.index(known.label)
         items.append(_item(path, row, label, truth(known), {"votes": asdict(known)}))
-    return Dataset(path.stem, GALAXY10, tuple(items), facts)
+    return Dataset(path.stem, GALAXY10, tuple(items), facts, divided=_divided(rows))
 
 
-def _labelled(path: Path, rows: list[dict[str, str]], facts: Mapping[str, Any]) -> Dataset:
-    vocabulary, places = vocabulary_of(row["label"] for row in rows if row["label"].strip())
+def _labelled(
+    path: Path, rows: list[dict[str, str]], facts: Mapping[str, Any], vocabulary: str | None
+) -> Dataset:
+    classes = classes_of((row["label"] for row in rows if row["label"].strip()), vocabulary)
     items = []
     for row in rows:
-        label = places.get(row["label"])
-        items.append(_item(path, row, label, truth_of(vocabulary, label), {}))
-    views = views_of() if all(is_fits(Path(row["image"])) for row in rows) else ()
-    return Dataset(path.stem, vocabulary, tuple(items), facts, views=views)
+        label = classes.places.get(row["label"])
+        items.append(_item(path, row, label, truth_of(classes.vocabulary, label), {}))
+    return Dataset(
+        path.stem,
+        classes.vocabulary,
+        tuple(items),
+        facts,
+        views=views_of() if all(is_fits(Path(row["image"])) for row in rows) else (),
+        divided=_divided(rows),
+        notes=classes.notes,
+    )
+
+
+def _divided(rows: list[dict[str, str]]) -> bool:
+    return any(row.get("split") for row in rows)
 
 
 def _item(

@@ -1,0 +1,69 @@
+"""What has to be said before any score: which pictures, how many, and what was made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from astrollava_training.evaluate.items import Dataset, Item
+
+__all__ = ["FEW", "FEWEST_TO_FIT", "notes_of", "why_unfitted"]
+
+#: Fewer pictures than these are told to be few: half the interval of a share is 0.18 and more.
+FEW: Final = 30
+
+#: Pictures of the validation split that a temperature is fitted on at least.
+FEWEST_TO_FIT: Final = 20
+
+
+def notes_of(data: Dataset, split: str, items: Sequence[Item]) -> tuple[str, ...]:
+    """Return what readers of the scores must know.
+
+    Parameters
+    ----------
+    data : Dataset
+        What was opened.
+    split : str
+        What of it is scored.
+    items : sequence of Item
+        The pictures scored.
+    """
+    found = list(data.notes)
+    if not data.divided and split == "all":
+        scored = (
+            f"{len(items)} of {len(data.items)} pictures are"
+            if len(items) < len(data.items)
+            else "every picture is"
+        )
+        found.append(f"the data name no splits: {scored} scored")
+    elif not data.divided:
+        found.append(
+            f"the data name no splits: {split!r} are the {len(data.split(split))} of"
+            f" {len(data.items)} pictures that a hash of their names chooses; --split all scores"
+            " every picture"
+        )
+    labelled = sum(item.label is not None for item in items)
+    if labelled < FEW:
+        found.append(
+            f"only {labelled} pictures with a class are scored: a share of so few says little,"
+            " whatever it is"
+        )
+    return tuple(found)
+
+
+def why_unfitted(data: Dataset, split: str) -> str:
+    """Return why no temperature can be fitted for a split, nothing where one can.
+
+    A temperature is fitted on ``val``, and never on pictures that are scored.
+    """
+    if split == "all":
+        return (
+            "every picture is scored, and it is fitted on others only. With --split test it is"
+            " fitted on those of 'val'"
+        )
+    if split == "val":
+        return "it is fitted on 'val', whose pictures are those scored here"
+    count = sum(item.label is not None for item in data.split("val"))
+    if count < FEWEST_TO_FIT:
+        return f"'val' has {count} pictures with a class, and it takes {FEWEST_TO_FIT}"
+    return ""
