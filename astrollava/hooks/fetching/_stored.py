@@ -18,8 +18,11 @@ from astrollava.images._quiet import quiet
 
 __all__ = ["decode", "encode"]
 
-_MAGIC: Final = b"astrollava-cutout 1\n"
-_CHECK: Final = 4
+_MAGIC: Final = b"astrollava-cutout 2\n"
+_BEGIN: Final = len(_MAGIC) + 4
+#: Rows and columns of words that the check adds up. A prime number of columns, so that of two
+#: sectors of a disk no word of the one stands in the column of its like in the other.
+_BLOCK: Final = (64, 1021)
 
 
 def encode(image: SkyImage) -> tuple[bytes, ...] | None:
@@ -49,32 +52,37 @@ def encode(image: SkyImage) -> tuple[bytes, ...] | None:
         said = json.dumps(head, allow_nan=False).encode()
     except (TypeError, ValueError):
         return None
-    parts = (
-        _MAGIC + len(said).to_bytes(4, "little") + said,
-        np.ascontiguousarray(image.pixels, "<f4").tobytes(),
-        b"" if image.mask is None else np.packbits(image.mask).tobytes(),
+    # Padded, so that pixels lie where they can be used without a copy.
+    said += b" " * (-(len(said) + 4) % 8)
+    body = b"".join(
+        (
+            len(said).to_bytes(4, "little"),
+            said,
+            np.ascontiguousarray(image.pixels, "<f4").tobytes(),
+            b"" if image.mask is None else np.packbits(image.mask).tobytes(),
+        )
     )
-    return (_check(*parts), *parts)
+    return _MAGIC, _check(body), body
 
 
 def decode(data: bytes) -> SkyImage | None:
     """Turn bytes into the image that they were made of, or None if one bit of them is not right."""
-    view = memoryview(data)
-    start = _CHECK + len(_MAGIC)
-    if bytes(view[_CHECK:start]) != _MAGIC or bytes(view[:_CHECK]) != _check(view[_CHECK:]):
+    if data[: len(_MAGIC)] != _MAGIC or data[len(_MAGIC) : _BEGIN] != _check(data, _BEGIN):
         return None
-    begin = start + 4 + int.from_bytes(view[start : start + 4], "little")
-    head = json.loads(bytes(view[start + 4 : begin]))
+    begin = _BEGIN + 4 + int.from_bytes(data[_BEGIN : _BEGIN + 4], "little")
+    head = json.loads(data[_BEGIN + 4 : begin])
     bands, ny, nx = head["shape"]
-    end = begin + 4 * bands * ny * nx
-    pixels = np.frombuffer(view[begin:end], "<f4").reshape(bands, ny, nx)
+    count = bands * ny * nx
+    # Bytes cannot change behind the image's back: it takes them as its pixels.
+    pixels = np.frombuffer(data, "<f4", count, begin).reshape(bands, ny, nx)
     mask = None
     if head["masked"]:
-        bits = np.frombuffer(view[end:], np.uint8)
-        mask = np.unpackbits(bits, count=ny * nx).reshape(ny, nx).astype(bool)
-    return SkyImage(
-        pixels,
-        tuple(head["bands"]),
+        bits = np.frombuffer(data, np.uint8, offset=begin + 4 * count)
+        mask = np.unpackbits(bits, count=ny * nx).reshape(ny, nx).view(bool)
+        mask.flags.writeable = False
+    return SkyImage._again(
+        pixels=pixels.astype(np.float32, copy=False),
+        bands=tuple(head["bands"]),
         wcs=None if head["wcs"] is None else _wcs_of(head["wcs"]),
         unit=head["unit"],
         mask=mask,
@@ -86,12 +94,21 @@ def decode(data: bytes) -> SkyImage | None:
     )
 
 
-def _check(*parts: bytes | memoryview) -> bytes:
-    # It finds what a power failure leaves, at twice the speed of a SHA-256.
-    check = 0
-    for part in parts:
-        check = zlib.crc32(part, check)
-    return check.to_bytes(_CHECK, "little")
+def _check(data: bytes, begin: int = 0) -> bytes:
+    """Return four bytes that damage to what follows `begin` changes.
+
+    A CRC of all of it would take longer than everything else that finding an image takes. It is
+    taken of the sums of each block's columns instead, which are added up at the speed of memory: a
+    bit that flips, a sector that was never written, is another's or stands where another should,
+    changes some of them.
+    """
+    view = memoryview(data)[begin:]
+    rows, columns = _BLOCK
+    blocks = len(view) // (8 * rows * columns)
+    words = np.frombuffer(view, "<u8", blocks * rows * columns).reshape(blocks, rows, columns)
+    sums = words.sum(axis=1, dtype="<u8").tobytes()
+    check = zlib.crc32(view[words.nbytes :], zlib.crc32(sums))
+    return check.to_bytes(4, "little")
 
 
 def _wcs_kept(wcs: Any, shape: tuple[int, int]) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LIMIT_BYTES", "CutoutCache", "cutout_key", "shared_cache"]
 
 #: Raised whenever a stored image, or what a key is made of, changes.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _SUFFIX: Final = ".cutout"
 
 #: What fetched images may take on disk; those used longest ago are removed.

@@ -216,6 +216,61 @@ def test_a_wcs_of_tables_is_not_kept() -> None:
     assert encode(SkyImage(np.ones((1, 2, 2)), ("g",), wcs=wcs)) is None
 
 
+def kept(side: int = 500) -> bytes:
+    pixels = np.random.default_rng(5).normal(size=(3, side, side)).astype(np.float32)
+    return b"".join(encode(SkyImage(pixels, ("g", "r", "z"))) or ())
+
+
+WHOLE = kept()
+
+
+@given(st.integers(0, 8 * len(WHOLE) - 1))
+def test_no_bit_changes_unseen(bit: int) -> None:
+    """What a disk forgets after years is a bit here and there."""
+    damaged = bytearray(WHOLE)
+    damaged[bit // 8] ^= 1 << bit % 8
+    assert decode(bytes(damaged)) is None
+
+
+@given(st.data(), st.sampled_from([512, 4096]))
+def test_no_sector_is_lost_or_moved_unseen(data: st.DataObject, size: int) -> None:
+    """After a power failure a file has its length, and sectors that were never written."""
+    sectors = st.integers(0, len(WHOLE) // size - 1)
+    one, other = data.draw(sectors) * size, data.draw(sectors) * size
+    lost, moved, another = bytearray(WHOLE), bytearray(WHOLE), bytearray(WHOLE)
+    lost[one : one + size] = bytes(size)
+    assert decode(bytes(lost)) is None
+    another[one : one + size] = np.random.default_rng(one).bytes(size)
+    assert decode(bytes(another)) is None
+    if one != other:
+        moved[one : one + size] = WHOLE[other : other + size]
+        assert decode(bytes(moved)) is None
+        moved[other : other + size] = WHOLE[one : one + size]
+        assert decode(bytes(moved)) is None
+
+
+@pytest.mark.parametrize("left", [0, 10, 1000, len(WHOLE) // 2, len(WHOLE) - 4, len(WHOLE) - 1])
+def test_a_file_cut_short_is_none(left: int) -> None:
+    """A full disk, or a copy that was interrupted."""
+    assert decode(WHOLE[:left]) is None
+    assert decode(WHOLE[:left] + bytes(len(WHOLE) - left)) is None
+    assert decode(WHOLE + b"\0") is None
+
+
+def test_what_is_found_cannot_be_written_to() -> None:
+    """The pixels are the bytes that were read: whoever changed them would change the image."""
+    pixels = np.ones((1, 4, 4), np.float32)
+    pixels[0, 1, 2] = np.nan
+    image = decode(b"".join(encode(SkyImage(pixels, ("g",))) or ()))
+    assert image is not None
+    assert image.mask is not None
+    for array in (image.pixels, image.mask):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        image.pixels.flags.writeable = True
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_image_or_none(data: bytes) -> None:
     assert decode(data) is None
