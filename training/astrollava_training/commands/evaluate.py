@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from astrollava_training.commands.run import VOTES
+from astrollava_training.commands.parser import VOTES
 
-__all__ = ["add_parser"]
+__all__ = ["add_parser", "tell_notes"]
 
 
 def add_parser(commands: Any) -> None:
@@ -43,7 +45,17 @@ def _add_evaluate(commands: Any) -> None:
         help="an .h5 of Galaxy10, a Parquet file or folder, a .csv of votes or labels, a folder by"
         f" class; galaxy10-decals, galaxy10-decals-test, galaxy10-sdss to download; {VOTES}",
     )
-    evaluate.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
+    evaluate.add_argument(
+        "--split",
+        default="usual",
+        choices=("train", "val", "test", "all"),
+        help="the pictures scored; by default test where the data name splits, else every picture",
+    )
+    evaluate.add_argument(
+        "--vocabulary",
+        help="what classes are named by: galaxy10, and pictures of other names have no class; or"
+        " own, every name as it is written",
+    )
     evaluate.add_argument(
         "--limit", type=int, help="so many pictures at most, spread over the split"
     )
@@ -90,8 +102,9 @@ def _add_evaluate(commands: Any) -> None:
 
 def _evaluate(given: argparse.Namespace) -> None:
     from astrollava_training import evaluate
+    from astrollava_training.evaluate.notes import notes_of
 
-    data = evaluate.open_data(given.data, mirror=given.mirror)
+    data = evaluate.open_data(given.data, mirror=given.mirror, vocabulary=given.vocabulary)
     if not given.views:
         data = data.with_views(())
     plan = evaluate.Plan(
@@ -102,13 +115,20 @@ def _evaluate(given: argparse.Namespace) -> None:
         rule=given.rule,
         resamples=given.resamples,
         seed=given.seed,
-    )
+    ).settled(data)
+    tell_notes(notes_of(data, plan.split, data.chosen(plan.split, plan.limit)))
     with evaluate.open_model(given.model, device=given.device, dtype=given.dtype) as model:
         report = evaluate.evaluate(model, data, plan, out=given.out)
     print(report.markdown())
     if given.out is not None:
         for path in report.write(given.out):
             print(path)
+
+
+def tell_notes(notes: Iterable[str]) -> None:
+    """Tell what readers of the scores must know, apart from the tables and before any wait."""
+    for note in notes:
+        print(f"astrollava-train: note: {note}", file=sys.stderr)
 
 
 def _compare(given: argparse.Namespace) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 from astrollava.errors import InvalidRequest
-from astrollava_training.commands.run import VOTES
+from astrollava_training.commands.parser import VOTES
 
 __all__ = ["add_parser"]
 
@@ -35,7 +34,11 @@ def add_parser(commands: Any) -> None:
         help="describe pictures of --data with this model; more than one for several",
     )
     sheet.add_argument("--data", default=str(VOTES), help=f"as for evaluate; {VOTES}")
-    sheet.add_argument("--split", default="val", choices=("train", "val", "test", "all"))
+    sheet.add_argument(
+        "--split",
+        choices=("train", "val", "test", "all"),
+        help="of --data; by default val where the data name splits, else every picture",
+    )
     sheet.add_argument("--limit", type=int, default=20, help="pictures of --data; 20")
     sheet.add_argument("--raters", type=int, default=1, help="pages, each in its own order; 1")
     sheet.add_argument(
@@ -83,7 +86,8 @@ def _described(given: argparse.Namespace) -> list[Any]:
     from astrollava_training.evaluate import open_data, open_model
     from astrollava_training.evaluate.people import Text
 
-    items = open_data(given.data).chosen(given.split, given.limit)
+    data = open_data(given.data)
+    items = data.chosen(given.split or data.usual_split("val"), given.limit)
     texts = []
     for name in given.model:
         with open_model(name) as model:
@@ -95,25 +99,25 @@ def _described(given: argparse.Namespace) -> list[Any]:
 
 
 def _read(table: Path) -> list[Any]:
+    from astrollava_training.evaluate.csv_files import csv_rows
     from astrollava_training.evaluate.people import Text
 
-    with table.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if missing := set(_COLUMNS) - set(reader.fieldnames or ()):
-            raise InvalidRequest(
-                f"{table} has no column {', '.join(sorted(missing))}",
-                expected=f"{', '.join(_COLUMNS)} and, for answers, question",
-            )
-        return [
-            Text(
-                row["picture"],
-                table.parent / row["picture"],
-                row["source"],
-                row["text"],
-                row.get("question") or "",
-            )
-            for row in reader
-        ]
+    rows = csv_rows(table)
+    if missing := set(_COLUMNS) - set(rows[0] if rows else ()):
+        raise InvalidRequest(
+            f"{table} has {len(rows)} rows without the column {', '.join(sorted(missing))}",
+            expected=f"{', '.join(_COLUMNS)} and, for answers, question",
+        )
+    return [
+        Text(
+            row["picture"],
+            table.parent / row["picture"],
+            row["source"],
+            row["text"],
+            row.get("question", ""),
+        )
+        for row in rows
+    ]
 
 
 def _score(given: argparse.Namespace) -> None:

@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from astrollava_training.commands.run import VOTES
+from astrollava_training.commands.evaluate import tell_notes
+from astrollava_training.commands.parser import VOTES
 
 __all__ = ["add_parser"]
 
@@ -21,7 +22,12 @@ def add_parser(commands: Any) -> None:
     trust.add_argument(
         "--data", default=str(VOTES), help=f"as for evaluate, by the classes of Galaxy10; {VOTES}"
     )
-    trust.add_argument("--split", default="val", choices=("train", "val", "test", "all"))
+    trust.add_argument(
+        "--split",
+        choices=("train", "val", "test", "all"),
+        help="by default val where the data name splits, else every picture",
+    )
+    trust.add_argument("--vocabulary", help="what classes are named by; as for evaluate")
     trust.add_argument("--limit", type=int, help="so many pictures at most, spread over the split")
     trust.add_argument(
         "--fewer-bits",
@@ -81,11 +87,13 @@ def _trust(given: argparse.Namespace) -> None:
     from astrollava_training.evaluate import open_data
     from astrollava_training.evaluate import trust as room
     from astrollava_training.evaluate.journal import Journal
+    from astrollava_training.evaluate.notes import notes_of
     from astrollava_training.evaluate.trust_report import bits_markdown, trust_markdown
 
-    sample = room.Sample(
-        open_data(given.data), given.split, given.limit, given.resamples, given.seed
-    )
+    data = open_data(given.data, vocabulary=given.vocabulary)
+    split = given.split or data.usual_split("val")
+    sample = room.Sample(data, split, given.limit, given.resamples, given.seed)
+    tell_notes(notes_of(data, split, sample.items()))
 
     def journal(name: str, model: Any) -> Journal:
         path = None if given.out is None else given.out / f"{name}.jsonl"
