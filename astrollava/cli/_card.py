@@ -173,7 +173,14 @@ class Card:
         if self._question:
             lines.append(Text(self._question, style="italic", overflow="fold"))
         lines.append(Text())
+        known = getattr(self._result, "catalogued", None)
+        if known is not None:
+            lines.append(Text("visible:", style="dim"))
         lines.append(self._text() if self._words else Spinner("dots", style="dim"))
+        if known is not None:
+            said = [clean_line(str(fact)) for fact in known] or ["nothing"]
+            lines.append(Text("\ncatalogued:", style="dim"))
+            lines += [Text(line, overflow="fold") for line in said]
         if self._result is not None:
             for kind, words, reason in flag_lines(self._result):
                 note = Text("\n⚑ ", style="yellow")

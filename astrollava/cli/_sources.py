@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 from astrollava.cli._failures import exit_code, report
 from astrollava.cli._options import parse_source
 from astrollava.cli._wording import in_options
-from astrollava.errors import AstrollavaError, GenerationError, ImageError, InvalidRequest
+from astrollava.errors import (
+    AstrollavaError,
+    FetchError,
+    GenerationError,
+    ImageError,
+    InvalidRequest,
+    PluginError,
+)
 
 __all__ = ["given", "one_by_one", "taken", "write_json"]
 
@@ -36,8 +43,9 @@ def one_by_one(sources: Sequence[str], work: Callable[[int, str], None], *, as_j
     for number, source in enumerate(sources):
         try:
             work(number, source)
-        # An invalid request too: whether, say, a cutout is possible depends on the source.
-        except (ImageError, GenerationError, InvalidRequest) as error:
+        # An invalid request too: whether, say, a cutout is possible depends on the source. And a
+        # catalogue that does not answer now may answer for the next.
+        except (ImageError, GenerationError, InvalidRequest, FetchError, PluginError) as error:
             report(error, source=source)
             codes.append(exit_code(error))
             if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from astrollava._fetched import Facts
 from astrollava.cli._exports import Export, Exports
 from astrollava.cli._flags import note_cut, note_flags
 from astrollava.cli._options import (
@@ -49,6 +50,12 @@ def describe(
         Path | None, typer.Option(metavar="FILE", help="Also write a page with the pictures.")
     ] = None,
     export: Export = None,
+    facts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES", help="Catalogues to ask about what is in the middle: simbad,ned."
+        ),
+    ] = None,
     prompt: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Say this to the model instead.")
     ] = None,
@@ -74,6 +81,10 @@ def describe(
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     if prompt is not None:
         arguments["prompt"] = prompt
+    if facts is not None:
+        # A name that no catalogue has is wrong for every source.
+        Facts(facts)
+        arguments["facts"] = facts
     exports = Exports(export, sources, html)
     on_screen = not as_json and is_interactive()
     if on_screen:
@@ -92,7 +103,7 @@ def describe(
             else:
                 if len(sources) > 1:
                     say(("\n" if number else "") + clean_line(source))
-                say(result.text)
+                say(str(result))
                 note_flags(result)
         if not as_json:
             note_cut(result, indent=2 if on_screen else 0)

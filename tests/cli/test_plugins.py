@@ -8,9 +8,21 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import astropy.units as u
 import pytest
+from astropy.coordinates import SkyCoord
 
-from astrollava.hooks import Entry, Exporter, Plugins, RemoteFile, hookimpl, manager
+from astrollava.errors import ServiceError
+from astrollava.hooks import (
+    Entry,
+    Exporter,
+    Fact,
+    FactProvider,
+    Plugins,
+    RemoteFile,
+    hookimpl,
+    manager,
+)
 from loopback_hub import serving, use
 from plugin_files import Shelf
 from tiny_pair import write_pair
@@ -183,6 +195,81 @@ def test_a_broken_plugin_ends_no_command(
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("A disk")
     assert run("models", "list").returncode == 0
+
+
+# Facts ---------------------------------------------------------------------------------------
+
+
+class Almanac(FactProvider):
+    """Knows one object, and is out of order when told to be."""
+
+    name, credit, url = "almanac", "Almanac", "https://almanac.example"
+    down = False
+
+    def facts(self, position: SkyCoord, radius: u.Quantity, *, timeout: float = 60.0) -> Any:
+        if self.down:
+            raise ServiceError("almanac answered 500", status=400)
+        apart = 0.5 * u.arcsec
+        return (
+            Fact("name", "M\x1b[31m 1", "", "Almanac: M 1", "", apart),
+            Fact("redshift", 0.002, "", "Almanac: M 1", "1999A", apart),
+        )
+
+
+@pytest.fixture
+def almanac(astrollava_plugins: Use) -> Almanac:
+    class Giving:
+        astrollava_contract = 1
+        one = Almanac()
+
+        @hookimpl
+        def astrollava_fact_providers(self) -> list[FactProvider]:
+            return [self.one]
+
+    astrollava_plugins(almanac=Giving())
+    return Giving.one
+
+
+def test_what_catalogues_say_stands_apart_from_what_is_seen(
+    run: Run, almanac: Almanac, sky: Path, speaker: list[str], tmp_path: Path
+) -> None:
+    """There was no way to ask for it on the command line, and the card had no place for it."""
+    page = tmp_path / "page.html"
+    asked = ["describe", sky, "--facts", "almanac", *speaker]
+    done = run(*asked, "--html", page)
+    assert done.returncode == 0, done.stderr
+    seen, *known = done.stdout.splitlines()
+    assert seen.startswith("visible: A disk")
+    assert known == [
+        "catalogued: name M [31m 1 (Almanac: M 1, 0.5 arcsec away)",
+        "catalogued: redshift 0.002 (Almanac: M 1, 0.5 arcsec away, 1999A)",
+    ]
+    html = page.read_text(encoding="utf-8")
+    assert html.index(">visible:<") < html.index("A disk") < html.index(">catalogued:<")
+    record = json.loads(run(*asked, "--json").stdout)
+    assert "0.002" not in record["text"]
+    assert [fact["kind"] for fact in record["catalogued"]] == ["name", "redshift"]
+    plain = run("describe", sky, *speaker)
+    assert "visible" not in plain.stdout
+
+
+def test_a_catalogue_that_is_down_fails_its_image_alone(
+    run: Run, almanac: Almanac, sky: Path, speaker: list[str], tmp_path: Path
+) -> None:
+    """Its error went past the sources that were still to come."""
+    almanac.down = True
+    done = run("describe", sky, tmp_path / "no.fits", "--facts", "almanac", "--json", *speaker)
+    assert done.returncode == 5
+    kinds = [json.loads(line)["error"]["type"] for line in done.stdout.splitlines()]
+    assert kinds == ["ServiceError", "ImageNotFound"]
+
+
+def test_a_catalogue_that_does_not_exist_is_found_before_any_work(
+    run: Run, almanac: Almanac, sky: Path
+) -> None:
+    done = run("describe", sky, "--facts", "almanak", "--model", "/nowhere/model.gguf")
+    assert done.returncode == 2
+    assert "Did you mean almanac" in done.stderr
 
 
 # Models --------------------------------------------------------------------------------------
