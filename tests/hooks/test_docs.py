@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
+import astropy.units as u
+import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 
-from astrollava import hooks
-from astrollava.hooks import specs, testing
+from astrollava import hooks, vocabularies
+from astrollava.errors import CorruptImage, EmptyImage, ImageTooLarge
+from astrollava.hooks import Plugins, SkyImage, manager, specs, testing
+from astrollava.hooks.checks import inspect_plugins
+from astrollava.images import read, render
+from plugin_files import Shelf
 
 GUIDE = "docs/plugins.md"
 
@@ -65,6 +74,77 @@ def test_every_error_of_a_fetcher_is_in_the_guide(guide: str) -> None:
         and name not in ("FetchError", "UnknownFetcher")
     ]
     assert [name for name in kinds if f"`{name}`" not in guide] == []
+
+
+# The examples --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def example(guide: str, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Plugins]:
+    """Install the plugin under a heading of the guide as a reader would, and load it."""
+
+    def load(heading: str) -> Plugins:
+        section = guide.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+        blocks = re.findall(r"^```python\n(.*?)^```", section, flags=re.M | re.S)
+        (code,) = (block for block in blocks if "astrollava_contract" in block)
+        shelf.put("example", code, head="")
+        there = shelf.load()
+        assert there.broken == ()
+        assert inspect_plugins(there) == []
+        monkeypatch.setitem(manager._state, "plugins", there)
+        return there
+
+    return load
+
+
+def test_the_guides_catalogue_knows_what_is_near(example: Callable[[str], Plugins]) -> None:
+    provider = example("Providers of facts").get_fact_provider("notebook")
+    there = SkyCoord(202.4696, 47.1953, unit="deg")
+    facts = provider.facts(there, 10 * u.arcsec)
+    assert [(fact.kind, fact.value) for fact in facts] == [("name", "M 51"), ("redshift", 0.0015)]
+    assert provider.facts(SkyCoord(0, 0, unit="deg"), 10 * u.arcsec) == ()
+
+
+def test_the_guides_reader_reads(example: Callable[[str], Plugins], tmp_path: Path) -> None:
+    example("Readers")
+    values = np.arange(12, dtype="<f4").reshape(3, 4)
+    path = tmp_path / "field.rawsky"
+    whole = b"RAWSKY1\n" + struct.pack("<II", 3, 4) + values.tobytes()
+    path.write_bytes(whole)
+    image = read(path)
+    assert np.array_equal(image.pixels[0], values)
+    assert image.bands == ("r",)
+    for length, error in ((12, CorruptImage), (40, CorruptImage)):
+        with pytest.raises(error):
+            read(whole[:length])
+    with pytest.raises(ImageTooLarge):
+        read(whole, max_pixels=11)
+    with pytest.raises(EmptyImage):
+        read(whole[:8] + struct.pack("<II", 0, 4))
+
+
+def test_the_guides_stretch_stretches(example: Callable[[str], Plugins]) -> None:
+    faint = example("Stretches").offered("stretches")["faint"].value
+    assert np.allclose(faint(np.array([0.0, 0.01, 1.0])), [0.0, 0.0, 1.0])
+    light = np.linspace(0, 1, 400, dtype=np.float32).reshape(1, 20, 20)
+    picture = render(SkyImage(light, ("r",)), size=(10, 10), interval="minmax", stretch="faint")
+    assert picture.record.stretch == "faint"
+
+
+def test_the_guides_vocabulary_is_found_by_its_name(example: Callable[[str], Plugins]) -> None:
+    example("Vocabularies")
+    assert vocabularies.get("rings").labels == ("ring", "no ring")
+
+
+def test_the_guides_exporter_writes_what_bibtex_reads(
+    example: Callable[[str], Plugins], tmp_path: Path
+) -> None:
+    """A brace or a percent sign of a description would end the entry."""
+    example("Exporters")
+    text = hooks.export(testing.sample_results(), tmp_path / "a.bib", "bibtex").read_text("utf-8")
+    assert text.count("@misc{") == len(testing.sample_results())
+    assert text.count("{") == text.count("}")
+    assert not re.search(r"(?<!\\)[%&#_$]", text)
 
 
 def test_the_contract_in_the_guide_is_the_one_there_is(guide: str) -> None:
