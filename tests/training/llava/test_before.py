@@ -97,7 +97,11 @@ def test_the_advice_about_data_works(
         tried(held_out=40, corrupt=0.25)
     tried(held_out=2, corrupt=0.25)
     told = capsys.readouterr().err
-    assert "stage 2: 34 conversations to learn from, 2 held out, 12 left out; 1 step of 8" in told
+    assert (
+        "stage 2: 34 conversations to learn from, 2 held out, 12 left out, 0 shortened; 1 step"
+        in told
+    )
+    assert f"listed in {out / 'cache'}" in told
     # A finished stage does not depend on how much might have been left out.
     tried(held_out=2, corrupt=0.5)
     (out / "stage2" / "proof.json").unlink()

@@ -220,6 +220,33 @@ def test_numbers_that_are_none_stop_the_run(tmp_path: Path) -> None:
     assert all(loss == loss for _, loss in losses(tmp_path))
 
 
+def test_a_step_too_large_for_the_memory_says_what_to_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's own error is a page about its allocator."""
+
+    def forward(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB.")
+
+    monkeypatch.setattr(Learner, "forward", forward)
+    with pytest.raises(ModelError, match=r"step 1 .*3\.00 GiB.* Lower train\.rows"):
+        run(tmp_path, ALONE)
+
+
+def test_a_log_of_a_batch_system_shows_how_far_a_stage_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a terminal no bar is drawn, and hours went by in silence."""
+    run(tmp_path / "seldom", ALONE)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("stage2 8/8: loss ")
+    assert "tokens/s, MFU" in line
+    monkeypatch.setattr("astrollava_training.loop.journal._SAY_EVERY", 0.0)
+    run(tmp_path / "often", ALONE)
+    told = capsys.readouterr().err.splitlines()
+    assert [one.split(":")[0] for one in told] == [f"stage2 {step}/8" for step in range(1, 9)]
+
+
 def test_all_held_out_is_nothing_to_train_on(tmp_path: Path) -> None:
     """A loss of zero over no tokens would divide by them."""
     with pytest.raises(InvalidRequest, match="held out"):

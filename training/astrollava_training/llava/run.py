@@ -152,9 +152,13 @@ def _read(
         steps = Schedule(len(training), stage.batch, stage.epochs, recipe.seed).steps
         said = (
             f"stage {number}: {len(training)} conversations to learn from, {len(held)} held out, "
-            f"{len(corpus.bad)} left out; {steps} {'step' if steps == 1 else 'steps'} of "
-            f"{stage.batch}"
+            f"{len(corpus.bad)} left out, {len(corpus.shortened)} shortened; "
+            f"{steps} step{'s' * (steps > 1)} of {stage.batch}"
         )
+        if corpus.bad or corpus.shortened:
+            said += (
+                f"\nstage {number}: what was left out and shortened is listed in {out / 'cache'}"
+            )
         if stage.batch > len(training):
             said += (
                 f"\nstage {number}: its batch is larger than its data, so a step learns from all "

@@ -7,6 +7,8 @@ the report is made of; the same numbers go to TensorBoard and, in short, to the 
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,8 @@ from astrollava_training.loop.lines import read_lines
 from astrollava_training.loop.report import write_report
 
 __all__ = ["Journal"]
+
+_SAY_EVERY = 60.0  # seconds, where no bar can be drawn: in the log of a batch system
 
 
 class Journal:
@@ -56,6 +60,8 @@ class Journal:
             total=steps, initial=begun, desc=folder.name, unit="step", disable=None,
             dynamic_ncols=True,
         )  # fmt: skip
+        self._begun = begun
+        self._began = self._said = time.monotonic()
 
     def step(self, step: int, values: Mapping[str, float | None]) -> None:
         """Record the numbers of a step; the first is step 1."""
@@ -65,8 +71,15 @@ class Journal:
         for name, value in values.items():
             if value is not None:
                 self._show("add_scalar", name, value, step)
-        self._bar.set_postfix_str(_short(values), refresh=False)
-        self._bar.update()
+        if not self._bar.disable:
+            self._bar.set_postfix_str(_short(values), refresh=False)
+            self._bar.update()
+        elif step == self._bar.total or time.monotonic() - self._said >= _SAY_EVERY:
+            self._said = time.monotonic()
+            left = (self._said - self._began) / (step - self._begun) * (self._bar.total - step)
+            told = f"{self._folder.name} {step}/{self._bar.total}: {_short(values)}"
+            with suppress(OSError):  # a reader that went away, or a full disk, ends no training
+                print(f"{told}, {left / 60:.0f} min left", file=sys.stderr, flush=True)
 
     def evaluation(self, step: int, loss: float, samples: list[dict[str, Any]]) -> None:
         """Record what the model says after a step."""

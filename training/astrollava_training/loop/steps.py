@@ -183,11 +183,19 @@ class Steps:
         torch.manual_seed(mix(self._seed, step, world.rank))
         self.optimizer.begin()
         total = torch.zeros((), dtype=torch.float64, device=world.device)
-        for _ in range(len(groups) // world.size):
-            loss = self.learner(next(batches).to(world.device))
-            # FSDP2 takes the mean over processes; what is wanted is the mean over tokens.
-            (loss * (world.size / learned)).backward()
-            total += loss.detach()
+        try:
+            for _ in range(len(groups) // world.size):
+                loss = self.learner(next(batches).to(world.device))
+                # FSDP2 takes the mean over processes; what is wanted is the mean over tokens.
+                (loss * (world.size / learned)).backward()
+                total += loss.detach()
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"step {step + 1} does not fit the memory of {world.device}: {error}",
+                expected=f"room for {self._how.rows} sequences at once",
+                hint="Lower train.rows, or set train.checkpointing = 'full'; until the first "
+                "checkpoint, run --resume takes such a change",
+            ) from error
         norm = self.optimizer.norm()
         summed, joules = world.sum(float(total), self._energy.joules() or 0.0)
         if not (math.isfinite(summed) and math.isfinite(norm)):
