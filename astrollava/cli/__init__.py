@@ -10,7 +10,7 @@ Exit code  Meaning
 2          a wrong option, argument or image
 3          the model cannot be used
 4          the model could not produce text
-5          a service gave no image
+5          a service gave no image, or a catalogue no facts
 129, 143   ``models convert`` or ``quantize`` stopped by a signal (SIGHUP, SIGTERM)
 130        stopped with Ctrl-C
 141        whoever read the output went away

@@ -42,7 +42,7 @@ def find_misstatements(kind: Kind, thing: Any) -> list[str]:
         return [f"looking at it fails with {type(error).__name__}: {error}"]
 
 
-def is_angle(value: Any) -> bool:
+def _is_angle(value: Any) -> bool:
     """Whether it is one angle above zero."""
     import astropy.units as u
 
@@ -129,18 +129,18 @@ def _hosts(thing: Any) -> Iterator[str]:
 def _scales(thing: Any) -> Iterator[str]:
     for name in ("pixel_scale", "max_size"):
         value = getattr(thing, name, None)
-        if not is_angle(value):
+        if not _is_angle(value):
             yield f"its {name} is {value!r}, expected an angle above zero"
     scales = getattr(thing, "scale_range", None)
     if (
         not isinstance(scales, tuple)
         or len(scales) != 2
-        or not all(is_angle(scale) for scale in scales)
+        or not all(_is_angle(scale) for scale in scales)
     ):
         yield f"its scale_range is {scales!r}, expected two angles a pixel, the finest first"
     elif not scales[0] <= scales[1]:
         yield f"its scale_range begins with {scales[0]}, which is coarser than {scales[1]}"
-    elif is_angle(native := getattr(thing, "pixel_scale", None)) and not (
+    elif _is_angle(native := getattr(thing, "pixel_scale", None)) and not (
         scales[0] * (1 - 1e-9) <= native <= scales[1] * (1 + 1e-9)
     ):
         yield f"its pixel_scale {native} is not in its scale_range"

@@ -91,6 +91,11 @@ def examine_plugins(plugins: Plugins, names: Iterable[str] = ()) -> list[Finding
 def inspect_plugins(plugins: Plugins, names: Iterable[str] = ()) -> list[Finding]:
     """Find the faults of plugins; otherwise as `examine_plugins`.
 
+    Parameters
+    ----------
+    plugins, names
+        As for `examine_plugins`.
+
     Returns
     -------
     list of Finding
