@@ -104,6 +104,20 @@ def test_a_blind_model_does_not_win_by_any_choice_of_its_answer(votes: Path) -> 
         assert f1["model"] <= f1["constant"]
 
 
+def test_three_pictures_prove_nothing(votes: Path) -> None:
+    """All of three right have an interval above zero: it was said to beat every blind answer."""
+    data = open_data(votes)
+    labelled = [item for item in data.split("test") if item.label is not None]
+    three = {item.label: item for item in labelled}
+    items = tuple(sorted(three.values(), key=lambda item: item.id)[:3])
+    report = evaluate(Teller(votes), dataclasses.replace(data, items=items), PLAN)
+    margin = report.labels["margin"]
+    assert report.labels["model"]["accuracy"].value == 1.0
+    assert margin["p"] == 0.5
+    assert not report.beats_blind
+    assert "in accuracy: no (n = 3)" in report.markdown()
+
+
 def test_an_evaluation_is_repeatable(seeing: Any, votes: Path) -> None:
     again = evaluate(Teller(votes), open_data(votes), PLAN)
     assert again.to_dict() == seeing.to_dict()

@@ -114,7 +114,7 @@ def test_a_run_that_was_ended_goes_on_and_one_of_another_kind_is_refused(tmp_pat
     journal.close()
     assert first.asked - second.asked == 99
     assert repr(again) == repr(whole)
-    with pytest.raises(InvalidRequest, match="drawn"):
+    with pytest.raises(InvalidRequest, match=r"other split, limit or seed: .*0. there, .*1. here"):
         Journal(path, header(second, Sample(data(), resamples=10, seed=1)))
 
 

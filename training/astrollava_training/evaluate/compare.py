@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from astrollava.errors import InvalidRequest
 from astrollava.prompts import DESCRIBE
 from astrollava_training.evaluate.label_table import scores_of
 from astrollava_training.evaluate.markdown import table
-from astrollava_training.evaluate.metrics import interval_of
+from astrollava_training.evaluate.metrics import interval_of, mcnemar
 from astrollava_training.evaluate.report import PICTURES, REPORT, plain
 from astrollava_training.evaluate.resampling import Draws, Resampling, detectable, needed
 from astrollava_training.evaluate.statement_table import statement_draws
@@ -226,27 +225,3 @@ def _differences(sides: Sequence[Mapping[str, Draws]], count: int) -> dict[str, 
 def _label(row: Mapping[str, Any]) -> int:
     shares: NDArray[np.float64] = np.array(row["probabilities"])
     return int(shares.argmax())
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Return p of the exact, two-sided McNemar test.
-
-    Parameters
-    ----------
-    only_first, only_second : int
-        Pictures that only one of two models has right.
-
-    Returns
-    -------
-    float
-        How likely a split at least this uneven is where each is as likely; 1 where there is none.
-
-    Examples
-    --------
-    >>> mcnemar(1, 5)
-    0.21875
-    """
-    total, least = only_first + only_second, min(only_first, only_second)
-    tail = sum(math.comb(total, k) for k in range(least + 1))
-    # Whole numbers to the end: two to the power of thousands is no float.
-    return float(min(1.0, 2 * tail / 2**total))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrollava_training.evaluate.baselines import Row, derangement, drawn
-from astrollava_training.evaluate.metrics import Interval
+from astrollava_training.evaluate.metrics import Interval, mcnemar
 from astrollava_training.evaluate.resampling import Draws, Resampling, intervals, lead, ratio
 
 __all__ = ["calibration_table", "label_table", "scores_of"]
@@ -44,7 +44,8 @@ def label_table(
     Returns
     -------
     dict
-        Row name -> score name -> `Interval`. The row ``margin`` is the model's `lead`.
+        Row name -> score name -> `Interval`. The row ``margin`` is the model's `lead`, with ``p``
+        of the exact McNemar test against the row it leads over.
     """
     count, classes = own.shape
     constant = np.full(count, np.bincount(labels, minlength=classes).argmax())
@@ -60,7 +61,11 @@ def label_table(
     }
     draws = {name: scores_of(labels, *given, classes, again) for name, given in rows.items()}
     table: dict[str, Row] = {name: dict(intervals(scores)) for name, scores in draws.items()}
-    return table | {"margin": lead(draws, _LEADING, count=count)}
+    margin = lead(draws, _LEADING, count=count)
+    right, other = rows["model"][0] == labels, rows[str(margin["over"])][0] == labels
+    # The bootstrap of a handful of pictures is surer than they allow.
+    margin["p"] = mcnemar(int((right & ~other).sum()), int((other & ~right).sum()))
+    return table | {"margin": margin}
 
 
 def _told(

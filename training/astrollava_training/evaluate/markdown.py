@@ -50,7 +50,7 @@ these very pictures; `prior` the training split's commonest; `shuffled` the mode
 pictures; `blank` its answer to a black picture; `random` a random one; `oracle` the truth itself.
 `margin` is the model's lead over the best blind row (`over`), on the same resamples; `needed` is
 how many pictures show a lead of that size with a power of 80 % at 5 %, `detectable` the smallest
-lead that these pictures show."""
+lead that these pictures show; `p`, of labels, is that of the exact McNemar test."""
 
 _ABOUT_QUESTIONS = """A constant is right about most pictures where a thing is rare. That there is a
 bulge is no answer to how prominent it is."""

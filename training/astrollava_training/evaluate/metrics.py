@@ -23,6 +23,7 @@ __all__ = [
     "expected_calibration_error",
     "interval_of",
     "macro_f1",
+    "mcnemar",
     "negative_log_likelihood",
     "reliability",
     "risk_coverage",
@@ -260,3 +261,27 @@ def share(part: int, whole: int) -> Interval:
         return Interval(math.nan, math.nan, math.nan, math.nan)
     value = part / whole
     return Interval(value, *wilson(value, whole), math.sqrt(value * (1 - value) / whole))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return p of the exact, two-sided McNemar test.
+
+    Parameters
+    ----------
+    only_first, only_second : int
+        Pictures, or questions, that only one of two models has right.
+
+    Returns
+    -------
+    float
+        How likely a split at least this uneven is where each is as likely; 1 where there is none.
+
+    Examples
+    --------
+    >>> mcnemar(1, 5)
+    0.21875
+    """
+    total, least = only_first + only_second, min(only_first, only_second)
+    tail = sum(math.comb(total, k) for k in range(least + 1))
+    # Whole numbers to the end: two to the power of thousands is no float.
+    return float(min(1.0, 2 * tail / 2**total))

@@ -106,7 +106,7 @@ def _risk(report: Evaluation) -> Mapping[str, Any]:
 
 
 #: Told in a sentence, of the one row that has them: as columns they would push scores out of view.
-_OF_MARGIN = ("over", "needed", "detectable")
+_OF_MARGIN = ("over", "needed", "detectable", "p")
 
 
 #: Scores that go with calibration: one table of all is wider than many a window.
@@ -129,6 +129,7 @@ def _told_of_margin(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return (
         f"The best blind row is {margin['over']}. To see a lead of that size takes"
         f" {'–' if needed is None else needed} pictures; these show one of {cell(detectable)}."
+        + (f" Exact McNemar test: p = {margin['p']:.2g}." if "p" in margin else "")
     )
 
 

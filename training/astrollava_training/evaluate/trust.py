@@ -69,6 +69,7 @@ class Sample:
             raise InvalidRequest(
                 f"{self.data.name} is labelled by {self.data.vocabulary.name!r}",
                 expected=f"the classes of {GALAXY10.name!r}",
+                hint=f"--vocabulary {GALAXY10.name} leaves pictures of other names without a class",
             )
         return self.data.chosen(self.split, self.limit)
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from astrollava_training.evaluate.baselines import Row, derangement
 from astrollava_training.evaluate.benchmarks.choices import Question
 from astrollava_training.evaluate.items import Item
 from astrollava_training.evaluate.journal import Journal
-from astrollava_training.evaluate.metrics import Interval, interval_of
+from astrollava_training.evaluate.metrics import Interval, interval_of, mcnemar
 from astrollava_training.evaluate.models import Model
 from astrollava_training.evaluate.resampling import Draws, Resampling, intervals, lead, ratio
 
@@ -237,12 +235,4 @@ def retention(
         "change": interval_of(resampling.mean(second - first)),
         "kept": interval_of(both),
     }
-    return {"n": len(told), **found, "lost": lost, "gained": gained, "p": _mcnemar(lost, gained)}
-
-
-def _mcnemar(lost: int, gained: int) -> float:
-    """Return the chance of a split as uneven as this, were both ways as likely."""
-    total, fewer = lost + gained, min(lost, gained)
-    tail = sum(comb(total, i) for i in range(fewer + 1))
-    # In whole numbers: 2 to the power of a thousand questions is no float.
-    return min(float(Fraction(2 * tail, 1 << total)), 1.0)
+    return {"n": len(told), **found, "lost": lost, "gained": gained, "p": mcnemar(lost, gained)}
