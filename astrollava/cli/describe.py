@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from astrollava._fetched import Facts
 from astrollava.cli._exports import Export, Exports
 from astrollava.cli._flags import note_cut, note_flags
 from astrollava.cli._options import (
@@ -82,8 +81,11 @@ def describe(
     if prompt is not None:
         arguments["prompt"] = prompt
     if facts is not None:
+        from astrollava.hooks import plugins
+
         # A name that no catalogue has is wrong for every source.
-        Facts(facts)
+        for name in facts.split(","):
+            plugins().get_fact_provider(name)
         arguments["facts"] = facts
     exports = Exports(export, sources, html)
     on_screen = not as_json and is_interactive()
