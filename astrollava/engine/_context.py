@@ -205,21 +205,30 @@ class Context:
         self._run(self._batch, n, max(lone, default=-1))
 
     def decode_branches(
-        self, tokens: Sequence[int], positions: Sequence[int], owners: Sequence[Sequence[int]]
+        self,
+        tokens: npt.NDArray[np.int32],
+        positions: npt.NDArray[np.int32],
+        owners: npt.NDArray[np.int32],
+        sequences: npt.NDArray[np.int32],
     ) -> None:
         """Evaluate tokens that each belong to several sequences of a shared cache; keep all logits.
 
         A token sees those before it in any of its sequences: they must be the same in all.
+
+        Parameters
+        ----------
+        tokens, positions, owners : ndarray of int32, shape (n,)
+            What is where, and to how many sequences it belongs.
+        sequences : ndarray of int32, shape (sum of `owners`,)
+            Those of the first token, of the next, and so on.
         """
         n = len(tokens)
-        counts = np.array([len(group) for group in owners], np.int32)
-        sequences = np.concatenate([np.asarray(group, np.int32) for group in owners])
-        starts = np.cumsum(counts) - counts
+        starts = np.cumsum(owners) - owners
         self._tokens[:n] = tokens
         self._positions[:n] = positions
         self._wanted[:n] = 1
         whose, pointers = self._counts[:n].copy(), self._pointers[:n].copy()
-        self._counts[:n] = counts
+        self._counts[:n] = owners
         self._pointers[:n] = sequences.ctypes.data + starts * sequences.itemsize
         try:
             # The cache of all branches may be a long one where each of them is short.
@@ -313,6 +322,10 @@ class Context:
     def truncate(self, sequence: int, position: int) -> bool:
         """Forget a sequence from `position` on; False where this kind of cache cannot."""
         return bool(self._lib.llama.llama_memory_seq_rm(self._memory, sequence, position, -1))
+
+    def keep_only(self, sequence: int) -> None:
+        """Forget all other sequences of a shared cache."""
+        self._lib.llama.llama_memory_seq_keep(self._memory, sequence)
 
     def share(self, sequence: int, other: int) -> None:
         """Let another sequence of a shared cache hold all that one holds."""

@@ -7,20 +7,27 @@ evaluated once, and a few dozen nodes at a time.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from astrollava.engine._context import MAX_OUTPUTS, Context, Logits, MakeContext
 from astrollava.engine.slots import Slot
 from astrollava.errors import AstrollavaError
 
-__all__ = ["BRANCHES", "BranchingSlot", "Node", "nodes_of"]
+__all__ = ["BRANCHES", "Batch", "BranchingSlot", "Continuations", "Node", "nodes_of"]
 
 #: Continuations evaluated side by side at most; sequence 0 is the prompt, and llama.cpp wants room
 #: for a row of logits of each sequence.
 BRANCHES = MAX_OUTPUTS - 1
 
-Continuations = Sequence[tuple[int, ...]]
+#: Their tokens.
+Continuations: TypeAlias = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,82 @@ def nodes_of(continuations: Continuations) -> list[Node]:
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Nodes evaluated at once, and what their logits are asked for.
+
+    Attributes
+    ----------
+    tokens, depths : ndarray of int32, shape (nodes,)
+        Those of the nodes.
+    owners, sequences : ndarray of int32
+        How many sequences each node belongs to, and these one after the other.
+    rows, columns, members : ndarray of int, shape (n,)
+        The logit at a row and column is of the token with which that continuation goes on.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    depths: npt.NDArray[np.int32]
+    owners: npt.NDArray[np.int32]
+    sequences: npt.NDArray[np.int32]
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
+    members: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Continuations that go side by side.
+
+    Attributes
+    ----------
+    branches : int
+        How many there are.
+    nodes : int
+        Tokens to evaluate.
+    batches : tuple of Batch
+        The same, some at a time.
+    """
+
+    branches: int
+    nodes: int
+    batches: tuple[Batch, ...]
+
+
+# The same labels are scored for image after image.
+@lru_cache(maxsize=32)
+def _groups(continuations: Continuations) -> tuple[_Group, ...]:
+    groups = []
+    for first in range(0, len(continuations), BRANCHES):
+        chosen = continuations[first : first + BRANCHES]
+        nodes = nodes_of(chosen)
+        batches = tuple(
+            _batch(nodes[start : start + MAX_OUTPUTS], chosen, first)
+            for start in range(0, len(nodes), MAX_OUTPUTS)
+        )
+        groups.append(_Group(len(chosen), len(nodes), batches))
+    return tuple(groups)
+
+
+def _batch(nodes: Sequence[Node], continuations: Continuations, first: int) -> Batch:
+    wanted = [
+        (row, continuations[member][node.depth + 1], first + member)
+        for row, node in enumerate(nodes)
+        for member in node.members
+    ]
+    rows, columns, members = np.array(wanted, np.intp).T.copy()
+    return Batch(
+        np.array([node.token for node in nodes], np.int32),
+        np.array([node.depth for node in nodes], np.int32),
+        np.array([len(node.members) for node in nodes], np.int32),
+        # Sequence 0 is the prompt.
+        np.fromiter(chain.from_iterable(node.members for node in nodes), np.int32) + np.int32(1),
+        rows,
+        columns,
+        members,
+    )
+
+
 class BranchingSlot(Slot):
     """The prompt in sequence 0 of a shared cache, and room for branches behind it."""
 
@@ -80,37 +163,18 @@ class BranchingSlot(Slot):
     def takes(self, tokens: int, continuations: Continuations) -> bool:
         """Whether a prompt of so many tokens and these continuations fit in."""
         room = self.context.n_ctx - tokens
-        return all(len(nodes_of(group)) <= room for _, group in _groups(continuations))
+        return all(group.nodes <= room for group in _groups(continuations))
 
-    def branch(
-        self, continuations: Continuations
-    ) -> Generator[tuple[list[Node], Logits], None, None]:
+    def branch(self, continuations: Continuations) -> Generator[tuple[Batch, Logits], None, None]:
         """Evaluate the nodes behind the prompt, some at a time, with the logits behind each."""
-        for first, group in _groups(continuations):
-            nodes = nodes_of(group)
-            sequences = range(1, len(group) + 1)
+        for group in _groups(continuations):
             try:
-                for sequence in sequences:
+                for sequence in range(1, group.branches + 1):
                     self.context.share(0, sequence)
-                for start in range(0, len(nodes), MAX_OUTPUTS):
-                    batch = nodes[start : start + MAX_OUTPUTS]
+                for batch in group.batches:
                     self.context.decode_branches(
-                        [node.token for node in batch],
-                        [self.position + node.depth for node in batch],
-                        [[member + 1 for member in node.members] for node in batch],
+                        batch.tokens, batch.depths + self.position, batch.owners, batch.sequences
                     )
-                    yield (
-                        [
-                            replace(node, members=tuple(first + member for member in node.members))
-                            for node in batch
-                        ],
-                        self.context.logits(),
-                    )
+                    yield batch, self.context.logits()
             finally:
-                for sequence in sequences:
-                    self.context.truncate(sequence, -1)
-
-
-def _groups(continuations: Continuations) -> Iterator[tuple[int, Continuations]]:
-    for start in range(0, len(continuations), BRANCHES):
-        yield start, continuations[start : start + BRANCHES]
+                self.context.keep_only(0)

@@ -23,7 +23,7 @@ from astrollava.engine.disk_cache import DiskCache
 from astrollava.engine.image_cache import ImageCache, MemoryCache
 from astrollava.engine.requests import Generation, NextLogits, Request
 from astrollava.engine.sampling import Sampling
-from astrollava.engine.scoring import ContinuationScore, Scoring, tokens_of
+from astrollava.engine.scoring import ContinuationScore, Continued, Scoring
 from astrollava.engine.vision import ImageEmbedding, pixel_key
 from astrollava.errors import InvalidRequest, ModelNotFound, TemplateError
 
@@ -166,6 +166,7 @@ class Engine:
         self.parallel: int = self._core.scheduler.limit
         self.threads: int = self._core.scheduler.context.threads
         self._template: ChatTemplate | None = None
+        self._continued = Continued(model)
 
     def format(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Return the prompt the model's chat template makes of `messages`.
@@ -377,7 +378,7 @@ class Engine:
         core, scheduler = self._core, self._core.scheduler
         with core.words:
             core.check_open()
-            tokens = tokens_of(core.model, plan, continuations, self.n_ctx)
+            tokens = self._continued.tokens(plan, continuations, self.n_ctx)
         return self._done(
             Scoring(plan, tokens, continuations, row_by_row=lambda: scheduler.text_row_by_row)
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +14,12 @@ import numpy.typing as npt
 from astrollava.engine._context import MAX_OUTPUTS, Logits
 from astrollava.engine._native import TextModel
 from astrollava.engine._prompt import Block, Plan, remedy, size_of
-from astrollava.engine.branches import BranchingSlot
+from astrollava.engine.branches import BranchingSlot, Continuations
 from astrollava.engine.requests import Request, Work
 from astrollava.engine.slots import Slot
 from astrollava.errors import ContextTooLong, GenerationError, InvalidRequest
 
-__all__ = ["ContinuationScore", "Scoring", "tokens_of"]
+__all__ = ["ContinuationScore", "Continued", "Scoring"]
 
 
 @dataclass(frozen=True)
@@ -37,43 +39,60 @@ class ContinuationScore:
     tokens: int
 
 
-def tokens_of(
-    model: TextModel, plan: Plan, continuations: Sequence[str], n_ctx: int
-) -> list[tuple[int, ...]]:
-    """Return the tokens of each continuation as they follow the prompt.
+class Continued:
+    """Turns continuations of prompts into tokens, those of labels once for all images.
 
-    Raises
-    ------
-    InvalidRequest
-        A continuation is empty.
-    ContextTooLong
-        A continuation does not fit behind the prompt.
+    Parameters
+    ----------
+    model : TextModel
+        Its vocabulary may be in use by nobody else meanwhile.
     """
-    found = []
-    for text in continuations:
-        tokens = _tokens_after(model, plan, text)
-        # The last token is predicted, not evaluated.
-        needed = plan.tokens + len(tokens) - 1
-        if needed > n_ctx:
-            raise ContextTooLong(
-                f"the prompt with the continuation {text!r} has {needed + 1} tokens",
-                expected=f"at most {n_ctx + 1}",
-                hint=remedy(model, n_ctx, "Shorten the continuation"),
+
+    def __init__(self, model: TextModel) -> None:
+        self._model = model
+        self._after = lru_cache(maxsize=32)(partial(_tokens_after, model))
+
+    def tokens(self, plan: Plan, continuations: Sequence[str], n_ctx: int) -> Continuations:
+        """Return the tokens of each continuation as they follow the prompt.
+
+        Raises
+        ------
+        InvalidRequest
+            A continuation is empty.
+        ContextTooLong
+            A continuation does not fit behind the prompt.
+        """
+        found = self._after(plan.tail, plan.tail_tokens, tuple(continuations), plan.starts)
+        for text, tokens in zip(continuations, found, strict=True):
+            # The last token is predicted, not evaluated.
+            needed = plan.tokens + len(tokens) - 1
+            if needed > n_ctx:
+                raise ContextTooLong(
+                    f"the prompt with the continuation {text!r} has {needed + 1} tokens",
+                    expected=f"at most {n_ctx + 1}",
+                    hint=remedy(self._model, n_ctx, "Shorten the continuation"),
+                )
+        return found
+
+
+def _tokens_after(
+    model: TextModel,
+    tail: str,
+    tail_tokens: tuple[int, ...],
+    texts: tuple[str, ...],
+    starts: bool,
+) -> Continuations:
+    """Tokens of texts as they follow `tail`, where a tokenizer may treat a start otherwise."""
+    n, found = len(tail_tokens), []
+    for text in texts:
+        together = model.tokenize(tail + text, start=starts)
+        tokens = together[n:] if tuple(together[:n]) == tail_tokens else model.tokenize(text)
+        if not tokens:
+            raise InvalidRequest(
+                f"the continuation {text!r} has no tokens", expected="texts that are not empty"
             )
         found.append(tuple(tokens))
-    return found
-
-
-def _tokens_after(model: TextModel, plan: Plan, text: str) -> list[int]:
-    """Tokens of `text` as they follow the prompt, where a tokenizer may treat a start otherwise."""
-    n = len(plan.tail_tokens)
-    together = model.tokenize(plan.tail + text, start=plan.starts)
-    tokens = together[n:] if tuple(together[:n]) == plan.tail_tokens else model.tokenize(text)
-    if not tokens:
-        raise InvalidRequest(
-            f"the continuation {text!r} has no tokens", expected="texts that are not empty"
-        )
-    return tokens
+    return tuple(found)
 
 
 class Scoring(Request[list[ContinuationScore]]):
@@ -83,7 +102,7 @@ class Scoring(Request[list[ContinuationScore]]):
     ----------
     plan, client
         As for `Request`.
-    continuations : sequence of tuple of int
+    continuations : tuple of tuple of int
         Their tokens.
     texts : sequence of str
         The same in words, for an error.
@@ -95,7 +114,7 @@ class Scoring(Request[list[ContinuationScore]]):
     def __init__(
         self,
         plan: Plan,
-        continuations: Sequence[tuple[int, ...]],
+        continuations: Continuations,
         texts: Sequence[str],
         *,
         row_by_row: Callable[[], bool],
@@ -105,7 +124,7 @@ class Scoring(Request[list[ContinuationScore]]):
         self._continuations = continuations
         self._texts = texts
         self._row_by_row = row_by_row
-        self._totals = [0.0] * len(continuations)
+        self._totals = np.zeros(len(continuations))
 
     def fits(self, slot: BranchingSlot) -> bool:
         """Whether `slot` has room for the continuations side by side."""
@@ -122,9 +141,10 @@ class Scoring(Request[list[ContinuationScore]]):
 
     def _side_by_side(self, slot: BranchingSlot) -> Work:
         with closing(slot.branch(self._continuations)) as batches:
-            for nodes, rows in batches:
-                for node, logits in zip(nodes, rows, strict=True):
-                    self._count(node.members, node.depth + 1, logits)
+            for batch, logits in batches:
+                shares = _log_shares(logits, batch.rows, batch.columns)
+                # One after the other, so that a sum does not depend on what is in a batch.
+                np.add.at(self._totals, batch.members, shares)
                 yield None
 
     def _walk(self, slot: Slot) -> Work:
@@ -155,9 +175,9 @@ class Scoring(Request[list[ContinuationScore]]):
 
     def _count(self, members: Sequence[int], depth: int, logits: Logits) -> None:
         """Add what the tokens at `depth` are worth, given what is before them."""
-        shares = _log_softmax(logits)
-        for member in members:
-            self._totals[member] += float(shares[self._continuations[member][depth]])
+        columns = np.array([self._continuations[member][depth] for member in members], np.intp)
+        shares = _log_shares(logits[None], np.zeros_like(columns), columns)
+        self._totals[list(members)] += shares
 
     def _groups(self, members: Sequence[int], depth: int) -> list[list[int]]:
         """Part members by their token at `depth`; those that end with it are done."""
@@ -178,8 +198,9 @@ class Scoring(Request[list[ContinuationScore]]):
         return at
 
     def _hand_over(self) -> None:
-        for text, total in zip(self._texts, self._totals, strict=True):
-            if np.isnan(total):
+        totals = self._totals.tolist()
+        for text, total in zip(self._texts, totals, strict=True):
+            if math.isnan(total):
                 raise GenerationError(
                     f"the model gives no number for the continuation {text!r}",
                     hint="Its weights may be damaged: check the file against its published hash",
@@ -187,14 +208,17 @@ class Scoring(Request[list[ContinuationScore]]):
         self.succeed(
             [
                 ContinuationScore(total, len(tokens))
-                for total, tokens in zip(self._totals, self._continuations, strict=True)
+                for total, tokens in zip(totals, self._continuations, strict=True)
             ]
         )
 
 
-def _log_softmax(logits: Logits) -> npt.NDArray[np.float64]:
-    """Log-probabilities over the last axis, in double precision."""
+def _log_shares(
+    logits: Logits, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """Log-probabilities of tokens, in double precision; each row is one distribution."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=-1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted
+    whole = np.log(np.exp(shifted).sum(axis=-1))
+    found: npt.NDArray[np.float64] = shifted[rows, columns] - whole[rows]
+    return found

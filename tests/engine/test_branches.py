@@ -138,3 +138,23 @@ def test_what_goes_wrong_before_a_request_begins_is_told(
             engine.score("word", [], ["a"])
         monkeypatch.undo()
         assert len(engine.score("word", [], ["a"])) == 1
+
+
+def test_labels_are_turned_into_tokens_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every image of a catalogue it took as long as a row of the evaluation."""
+    expected = engine.score("one image", [], ANSWERS)
+    model, given = engine._core.model, []
+    tokenize = model.tokenize
+
+    def note(text: str, *, start: bool = False) -> list[int]:
+        given.append(text)
+        return tokenize(text, start=start)
+
+    monkeypatch.setattr(model, "tokenize", note)
+    assert engine.score("one image", [], ANSWERS) == expected
+    assert given == ["one image"]
+    # Behind another prompt they may be others.
+    engine.score("another", [], ANSWERS[:2])
+    assert len(given) == 4
