@@ -9,12 +9,15 @@ each time a client is made. The hub is therefore spoken to through its proxy, wh
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from astrollava.errors import PluginError
 from astrollava.hooks import Exporter, hookimpl
@@ -25,6 +28,9 @@ astrollava_contract = 1
 
 # A viewer is sent the images of a handful of results; of more, the table names the files.
 _MOST_IMAGES = 16
+# How SAMP_HUB begins, and what a lock file must say.
+_PROFILE = "std-lockurl:"
+_NEEDED = ("samp.hub.xmlrpc.url", "samp.secret")
 # What XML 1.0 cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -146,7 +152,7 @@ class _Hub:
         took = []
         for client in self.takers(mtype):
             name = self._name(client)
-            answer = self.proxy.call_and_wait(self.key, client, message, str(max(1, int(timeout))))
+            answer = self._call(client, name, message, max(1, int(timeout)))
             if answer.get("samp.status") != "samp.ok":
                 reason = dict(answer.get("samp.error", {})).get("samp.errortxt", "no reason given")
                 raise PluginError(f"{name} could not load {parameters['name']}: {reason}")
@@ -159,6 +165,22 @@ class _Hub:
             )
         return tuple(took)
 
+    def _call(
+        self, client: str, name: str, message: Mapping[str, Any], seconds: int
+    ) -> Mapping[str, Any]:
+        import xmlrpc.client
+
+        try:
+            answer = self.proxy.call_and_wait(self.key, client, message, str(seconds))
+        except xmlrpc.client.Fault as error:
+            if "timeout" not in error.faultString.lower():
+                raise
+            raise PluginError(
+                f"{name} did not say within {seconds} s that it had loaded what it was sent",
+                hint="It may have all the same: look there before you send again",
+            ) from error
+        return dict(answer)
+
     def _name(self, client: str) -> str:
         return str(self.proxy.get_metadata(self.key, client).get("samp.name", client))
 
@@ -169,17 +191,18 @@ def _hub() -> Iterator[_Hub]:
     import xmlrpc.client
 
     from pyvo.samp import SAMPHubError, SAMPHubProxy
-    from pyvo.samp.lockfile_helpers import get_main_running_hub
 
+    where, lock = _lockfile()
     proxy = SAMPHubProxy()
     try:
-        # A lock file that names no hub, names a dead one or is garbled: each raises its own.
-        proxy.connect(hub_params=get_main_running_hub(), pool_size=1)
-        key = proxy.register(proxy.lockfile["samp.secret"])["samp.private-key"]
+        proxy.connect(hub_params=lock, pool_size=1)
+        key = proxy.register(lock["samp.secret"])["samp.private-key"]
     except (SAMPHubError, OSError, LookupError, ValueError, xmlrpc.client.Error) as error:
         raise PluginError(
-            f"no SAMP hub can be reached ({error})",
-            hint="Start Aladin or TOPCAT, which bring a hub along, and send again",
+            f"no SAMP hub can be reached: the one that {where} names, at "
+            f"{lock['samp.hub.xmlrpc.url']}, does not answer ({error})",
+            hint="It ended and left the file behind. Start Aladin or TOPCAT, which bring a hub "
+            "along and write the file anew, and send again",
         ) from error
     try:
         proxy.declare_metadata(key, {"samp.name": "astrollava"})
@@ -191,6 +214,44 @@ def _hub() -> Iterator[_Hub]:
         with suppress(OSError, xmlrpc.client.Error):
             proxy.unregister(key)
         proxy.disconnect()
+
+
+def _lockfile() -> tuple[str, dict[str, str]]:
+    """Find the file in which the hub that runs says where it is, and read it (SAMP 1.3, 4.4)."""
+    named = os.environ.get("SAMP_HUB", "")
+    if named and not named.startswith(_PROFILE):
+        raise PluginError(
+            f"no SAMP hub can be reached: the environment variable SAMP_HUB is {named!r}",
+            expected=f"{_PROFILE} and the address of a hub's lock file",
+            hint="Unset it: the file .samp in your home folder is looked for then",
+        )
+    url = named.removeprefix(_PROFILE) or (Path.home() / ".samp").as_uri()
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        raise PluginError(
+            f"no SAMP hub can be reached: SAMP_HUB names a lock file at {url}",
+            expected="a file of this machine: file:///...",
+            hint="Unset it: the file .samp in your home folder is looked for then",
+        )
+    path = url2pathname(parts.path)
+    where = f"{path}{' (from SAMP_HUB)' if named else ''}"
+    try:
+        said = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise PluginError(
+            f"no SAMP hub can be reached: its lock file {where} cannot be read ({error.strerror})",
+            hint="Start Aladin or TOPCAT, which bring a hub along, and send again",
+        ) from error
+    lines = [line.partition("=") for line in said.splitlines() if not line.startswith("#")]
+    lock = {name.strip(): value.strip() for name, _, value in lines}
+    # Java writes a colon as it does in its own files.
+    lock = {name: value.replace("\\", "") for name, value in lock.items()}
+    if missing := [name for name in _NEEDED if not lock.get(name)]:
+        raise PluginError(
+            f"no SAMP hub can be reached: the lock file {where} has no {' and no '.join(missing)}",
+            hint="Remove it, start Aladin or TOPCAT, which bring a hub along, and send again",
+        )
+    return where, lock
 
 
 def _table(results: Sequence[Any]) -> Any:

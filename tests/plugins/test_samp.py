@@ -27,6 +27,7 @@ from pyvo.samp import SAMPHubServer, SAMPIntegratedClient, conf
 from astrollava_plugins import samp
 from astrollava_plugins.samp import Samp, astrollava_exporters, send_image, send_table
 
+STALE = "# a comment\nsamp.hub.xmlrpc.url=http\\://127.0.0.1\\:9/\nsamp.secret=1\n"
 LOADS = {"table.load.votable": "tables", "image.load.fits": "images"}
 
 
@@ -42,6 +43,8 @@ class Viewer:
 
     def load(self, key: str, sender: str, msg_id: str, mtype: str, params: Any, extra: Any) -> None:
         getattr(self, LOADS[mtype]).append(dict(params))
+        # pyvo's hub loses an answer that comes before it begins to wait for one.
+        time.sleep(0.2)
         if not self.silent:
             error = {"samp.errortxt": "out of colours"} if self.status != "samp.ok" else None
             self.client.ereply(msg_id, self.status, result={}, error=error)
@@ -195,6 +198,48 @@ def test_no_hub_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: s
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(PluginError, match="no SAMP hub can be reached"):
         send_table(tmp_path / "any.vot")
+
+
+@pytest.mark.parametrize(
+    ("setting", "content", "told"),
+    [
+        (None, None, r"\.samp cannot be read.*Start Aladin or TOPCAT"),
+        (None, "samp.secret=a=b\n", r"\.samp has no samp\.hub\.xmlrpc\.url.*Remove it"),
+        (None, STALE, r"\.samp names, at http://127\.0\.0\.1:9/, does not answer.*left the file"),
+        ("here", None, r"hub\.lock \(from SAMP_HUB\) cannot be read"),
+        ("std-lockurl:http://hub.example/lock", None, "at http://hub.example/lock.*Unset it"),
+        ("web-profile", None, r"SAMP_HUB is 'web-profile'.*std-lockurl:.*Unset it"),
+    ],
+)
+def test_it_says_where_it_looked_for_a_hub(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str | None,
+    content: str | None,
+    told: str,
+) -> None:
+    """Without the file's name nobody finds the one that a hub left behind when it crashed."""
+    for home in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(home, str(tmp_path))
+    if setting == "here":
+        setting = f"std-lockurl:{(tmp_path / 'hub.lock').as_uri()}"
+    if setting is None:
+        monkeypatch.delenv("SAMP_HUB", raising=False)
+    else:
+        monkeypatch.setenv("SAMP_HUB", setting)
+    if content is not None:
+        (tmp_path / ".samp").write_text(content)
+    with pytest.raises(PluginError, match=f"(?s)no SAMP hub can be reached: .*{told}"):
+        send_table(tmp_path / "any.vot")
+
+
+def test_an_application_that_does_not_answer_is_named(
+    tmp_path: Path, join: Callable[..., Viewer]
+) -> None:
+    """That of several which hangs is to be looked at, and may have loaded it."""
+    join("Aladin", "table.load.votable", silent=True)
+    with pytest.raises(PluginError, match="Aladin did not say within 1 s"):
+        send_table(tmp_path / "any.vot", timeout=1)
 
 
 def test_a_hub_that_ends_meanwhile_is_said(hub: SAMPHubServer, tmp_path: Path) -> None:
