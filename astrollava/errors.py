@@ -85,6 +85,7 @@ __all__ = [
     "ServiceError",
     "TemplateError",
     "UnknownFetcher",
+    "UnreadableAnswer",
     "UnsupportedImage",
     "UnsupportedModel",
 ]
@@ -291,10 +292,12 @@ class ServiceError(FetchError):
 
     def __reduce__(self) -> tuple[object, ...]:
         said = (self.problem, self.expected, self.hint)
-        return (_rebuild_service, (*said, self.status, self.first_line, self.retry_after))
+        told = (self.status, self.first_line, self.retry_after)
+        return (_rebuild_service, (type(self), *said, *told))
 
 
 def _rebuild_service(
+    kind: type[ServiceError],
     problem: str,
     expected: str,
     hint: str,
@@ -302,7 +305,7 @@ def _rebuild_service(
     first_line: str,
     retry_after: float | None,
 ) -> ServiceError:
-    return ServiceError(
+    return kind(
         problem,
         expected=expected,
         hint=hint,
@@ -310,6 +313,10 @@ def _rebuild_service(
         first_line=first_line,
         retry_after=retry_after,
     )
+
+
+class UnreadableAnswer(ServiceError):
+    """An answer that should be right, and is cut short or damaged: it is worth asking again."""
 
 
 class EmptyCutout(FetchError):

@@ -11,9 +11,16 @@ import zipfile
 import zlib
 from typing import IO
 
-from astrollava.errors import CutoutTooLarge, FetchError, ServiceError
+from astrollava.errors import CutoutTooLarge, FetchError, UnreadableAnswer
+from astrollava.hooks.fetching import http
 
-__all__ = ["contents", "untar", "unzip"]
+__all__ = ["ARCHIVES", "contents", "untar", "unzip"]
+
+#: What services call archives, and FITS files that may be ones.
+ARCHIVES = (
+    "application/zip", "application/x-zip-compressed", "application/x-tar", "application/tar",
+    "application/x-gzip", "application/gzip", *http.FITS,
+)  # fmt: skip
 
 _MOST_FILES = 1000
 _FITS_NAME = re.compile(r"\.(fits?|fts|ftz)(\.gz)?$", re.IGNORECASE)
@@ -70,7 +77,7 @@ def unzip(data: bytes, *, max_bytes: int, what: str) -> dict[str, bytes]:
     ------
     CutoutTooLarge
         If the files unpack to more.
-    ServiceError
+    UnreadableAnswer
         If this is no archive, or a damaged one.
     """
     found: dict[str, bytes] = {}
@@ -122,8 +129,8 @@ def _check(files: int, size: int, max_bytes: int, what: str) -> None:
         )
 
 
-def _damaged(what: str, error: Exception) -> ServiceError:
-    return ServiceError(
+def _damaged(what: str, error: Exception) -> UnreadableAnswer:
+    return UnreadableAnswer(
         f"{what} sent a damaged archive ({type(error).__name__}: {error})",
         hint="Try again; if it stays, the service is at fault",
     )

@@ -9,13 +9,13 @@ they decide what to ask and read what comes, and every byte between goes through
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from astrollava.errors import FetchError, PluginError, ServiceError
+from astrollava.errors import FetchError, PluginError, ServiceError, UnreadableAnswer
 from astrollava.hooks.fetching import Fetcher, http
+from astrollava_plugins._frames import Remaining
 from astrollava_plugins._votable import check_votable, is_votable
 
 _INSTALL = 'Install what the services need: pip install "astrollava[fetch]"'
@@ -70,7 +70,7 @@ class Carrier(BaseAdapter):
         self._service = service
         self._accept = tuple(accept)
         self._max_bytes = service.max_bytes if max_bytes is None else max_bytes
-        self._end = time.monotonic() + timeout
+        self._left = Remaining(timeout)
         self._last: http.Answer | None = None
         self._failure: FetchError | None = None
         self.session = requests.Session()
@@ -112,10 +112,11 @@ class Carrier(BaseAdapter):
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Turn what astroquery or pyvo raises into a `ServiceError` with the service's own words.
+        """Turn what astroquery or pyvo raises into an `UnreadableAnswer`, in the service's words.
 
         They raise a dozen kinds of errors at an answer of another shape than they expect, and
-        swallow some that they should not. What is not installed is a `PluginError`.
+        swallow some that they should not. What the service itself calls an error is a
+        `ServiceError`: it would say the same again. What is not installed is a `PluginError`.
         """
         try:
             yield
@@ -127,9 +128,13 @@ class Carrier(BaseAdapter):
         except Exception as error:
             if self._failure is not None:
                 raise self._failure from error
+            from astroquery.exceptions import RemoteServiceError
+            from pyvo.dal import DALQueryError
+
+            told = isinstance(error, DALQueryError | RemoteServiceError)
             last = self._last
             said = str(error).splitlines()
-            raise ServiceError(
+            raise (ServiceError if told else UnreadableAnswer)(
                 f"{self._service.name} answered what astroquery cannot read "
                 f"({type(error).__name__}{f': {said[0][:200]}' if said else ''})",
                 status=None if last is None else last.status,
@@ -191,7 +196,7 @@ class Carrier(BaseAdapter):
                 private=service.private,
                 max_bytes=min(max_bytes or self._max_bytes, service.max_bytes),
                 accept=self._accept if accept is None else accept,
-                timeout=max(0.0, self._end - time.monotonic()),
+                timeout=self._left(),
                 **sent,
             )
             if is_votable(answer.body):

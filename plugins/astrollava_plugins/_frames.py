@@ -11,6 +11,7 @@ import numpy as np
 from astropy.wcs import NoConvergence, WcsError
 
 from astrollava.errors import (
+    CorruptImage,
     CutoutTooLarge,
     EmptyCutout,
     ImageError,
@@ -18,6 +19,7 @@ from astrollava.errors import (
     NoImageInFile,
     OutsideFootprint,
     ServiceError,
+    UnreadableAnswer,
 )
 from astrollava.images import SkyImage, read
 
@@ -81,8 +83,10 @@ def read_frame(body: bytes, service: str, *, max_pixels: int = MAX_FRAME) -> Sky
         If it is a FITS file without an image.
     CutoutTooLarge
         If it holds more values.
+    UnreadableAnswer
+        If it is damaged, or only a part of it came.
     ServiceError
-        If it cannot be read.
+        If it is no image that can be read.
     """
     try:
         return read(body, max_pixels=max_pixels)
@@ -93,7 +97,8 @@ def read_frame(body: bytes, service: str, *, max_pixels: int = MAX_FRAME) -> Sky
             f"{service} sent more than it was asked for: {error.problem}"
         ) from error
     except ImageError as error:
-        raise ServiceError(
+        kind = UnreadableAnswer if isinstance(error, CorruptImage) else ServiceError
+        raise kind(
             f"{service} sent no image that can be read: {error.problem}",
             hint="Try again; if it stays, the service is at fault",
         ) from error

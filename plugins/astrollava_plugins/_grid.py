@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.nddata import Cutout2D, NoOverlapError
 from astropy.units import Quantity
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
@@ -81,6 +80,9 @@ def cut(plane: Plane, wcs: Any, position: SkyCoord, size: Quantity) -> tuple[Pla
     OutsideFootprint
         If not a pixel of the square lies on the frame.
     """
+    # It loads scipy, and this module is loaded with every list of plugins.
+    from astropy.nddata import Cutout2D, NoOverlapError
+
     side = max(1, round(float(size.to_value("arcsec")) / scale_of(wcs)))
     try:
         part = Cutout2D(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astrollava.errors import ImageError, ServiceError
+from astrollava.errors import ImageError, UnreadableAnswer
 from astrollava.images import read
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def by_filter(body: bytes, service: str, name: str) -> list[tuple[str, SkyImage]
 
     Raises
     ------
-    ServiceError
+    UnreadableAnswer
         If it cannot be read.
     """
     from astropy.io import fits
@@ -126,8 +126,8 @@ def _median(frames: np.ndarray) -> np.ndarray:
 _DAMAGE = (OSError, ValueError, TypeError, LookupError, AttributeError)
 
 
-def _unreadable(service: str, name: str, error: Exception) -> ServiceError:
-    return ServiceError(
+def _unreadable(service: str, name: str, error: Exception) -> UnreadableAnswer:
+    return UnreadableAnswer(
         f"{service} sent {name[:80]!r}, which cannot be read ({type(error).__name__}: {error})",
         hint="Try again; if it stays, the service is at fault",
     )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
-from astrollava.errors import FetchRefused, ServiceError
+from astrollava.errors import FetchRefused, UnreadableAnswer
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -44,7 +44,7 @@ def check_votable(body: bytes, service: str) -> None:
     ------
     FetchRefused
         If a stream has an address, also by a default that the document declares itself.
-    ServiceError
+    UnreadableAnswer
         If it is no well-formed XML.
     """
 
@@ -89,7 +89,7 @@ def read_votable(body: bytes, service: str) -> Table:
     ------
     FetchRefused
         If reading it would open an address.
-    ServiceError
+    UnreadableAnswer
         If it is no VOTable, or holds no table.
     """
     from astropy.io import votable
@@ -103,8 +103,8 @@ def read_votable(body: bytes, service: str) -> Table:
         raise _unreadable(service, error) from error
 
 
-def _unreadable(service: str, error: Exception) -> ServiceError:
-    return ServiceError(
+def _unreadable(service: str, error: Exception) -> UnreadableAnswer:
+    return UnreadableAnswer(
         f"{service} sent no VOTable that can be read ({type(error).__name__})",
         expected="a VOTable with one table",
         hint="Try again; if it stays, the service is at fault",

@@ -10,23 +10,21 @@ weight maps are offered for cutting like images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from astropy import units as u
 
-from astrollava.errors import EmptyCutout, OutsideFootprint
 from astrollava.hooks import Fetcher, hookimpl
 from astrollava.hooks.fetching import Cutout, Unknown, http
 from astrollava_plugins._frames import together
+from astrollava_plugins._planned import Carried
 from astrollava_plugins._soda import CutoutService, best_cutout, cutouts_of, links_at
 from astrollava_plugins._votable import number_of, text_of
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
     from astropy.table import Table
-    from astropy.units import Quantity
 
     from astrollava.images import SkyImage
     from astrollava_plugins._astroquery import Carrier
@@ -40,7 +38,7 @@ _TRIES = 3
 _NO_IMAGES = ("weight", "flag", "mask", ".cat")
 
 
-class Cadc(Fetcher):
+class Cadc(Carried):
     """Stacks of CFHT's MegaCam in u, g, r, i and z; their zero point is AB magnitude 30."""
 
     name = "cadc"
@@ -71,41 +69,22 @@ class Cadc(Fetcher):
     )
     base_url = "https://ws.cadc-ccda.hia-iha.nrc-cnrc.gc.ca"
     rate = 4.0
+    accept = (*http.VOTABLE, *http.FITS)
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a cutout of the stacks; see `astrollava.hooks.Fetcher.fetch`."""
-        from astrollava_plugins._astroquery import Carrier
-
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
-        carrier = Carrier(self, timeout=timeout, accept=(*http.VOTABLE, *http.FITS))
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a cutout of the stacks."""
         with carrier.reading():
             archive = _archive(self.base_url, carrier)
             stacks = archive.exec_sync(_query(plan))
             if not len(stacks):
-                raise OutsideFootprint(
-                    f"{self.survey} have no image at "
-                    f"{plan.position.to_string('hmsdms', precision=0)}",
-                    hint='Try another survey: fetch="auto" chooses one',
-                )
+                raise self.outside(plan)
+            self.check_bands(plan, map(_band, stacks))
             # The deepest first.
             order = sorted(stacks, key=lambda row: -(number_of(row, "time_exposure") or 0.0))
             covering = {
                 band: stacks[[row.index for row in order if _band(row) == band][:_TRIES]]
                 for band in plan.bands
             }
-            if missing := [band for band, rows in covering.items() if not len(rows)]:
-                raise EmptyCutout(
-                    f"{self.survey} have no {', '.join(missing)} image there",
-                    expected=f"some of {', '.join(sorted({_band(row) for row in stacks}))}",
-                )
             # A little more than the square: what is cut is whole pixels.
             radius = 0.51 * plan.size + 2 * self.pixel_scale
             services = [self._services(covering[band], carrier) for band in plan.bands]

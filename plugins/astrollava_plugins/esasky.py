@@ -19,6 +19,12 @@ from astropy import units as u
 from astrollava.errors import InvalidRequest, OutsideFootprint, ServiceError
 from astrollava.hooks import hookimpl
 from astrollava.hooks.fetching import Fetcher, Unknown, http
+from astrollava_plugins._archives import ARCHIVES, contents
+from astrollava_plugins._frames import read_frame, together, without_zeros
+from astrollava_plugins._outlines import covers
+from astrollava_plugins._planes import filter_of
+from astrollava_plugins._planned import Carried
+from astrollava_plugins._votable import read_votable, text_of
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -34,15 +40,11 @@ astrollava_contract = 1
 
 _log = logging.getLogger(__name__)
 
-_ARCHIVES = (
-    "application/zip", "application/x-tar", "application/tar", "application/x-gzip",
-    "application/gzip", *http.FITS,
-)  # fmt: skip
 #: Searching changes which name resolver the whole process uses: one at a time, and undone.
 _searching = threading.Lock()
 
 
-class EsaSky(Fetcher):
+class EsaSky(Carried):
     """A mission of ESASky; a subclass says which.
 
     Attributes
@@ -66,30 +68,19 @@ class EsaSky(Fetcher):
     max_bytes = 256 << 20
     rate = 1.0
     at_once = 1
+    accept = http.VOTABLE
+    max_answer = 16 << 20
     max_pixels = 4000
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: u.Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a square out of one observation; see `Fetcher.fetch`."""
-        from astrollava_plugins._astroquery import Carrier
-        from astrollava_plugins._frames import together
-
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
-        carrier = Carrier(self, timeout=timeout, accept=http.VOTABLE, max_bytes=16 << 20)
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a square out of one observation."""
         rows = [row for row in self._search(carrier, plan) if _reaches(row, plan)]
         row = self._choose(plan, rows)
         link = _said(row, "product_url") or _said(row, "access_url")
         if not link:
             raise ServiceError(f"{self.name} gives no address of the product")
         _log.info("%s downloads a whole product: %s", self.name, link)
-        body = carrier.get(link, accept=_ARCHIVES, max_bytes=self.max_bytes).body
+        body = carrier.get(link, accept=ARCHIVES, max_bytes=self.max_bytes).body
         frames = self._frames(body, plan)
         return together(
             plan,
@@ -147,8 +138,6 @@ class _Tap:
 
     def launch_job(self, query: str, **ignored: Any) -> _Tap:
         """Run a query."""
-        from astrollava_plugins._votable import read_votable
-
         asked = {"REQUEST": "doQuery", "LANG": "ADQL", "FORMAT": "votable", "QUERY": query}
         self._found = read_votable(self._carrier.get(self._url, asked).body, self._name)
         return self
@@ -174,15 +163,11 @@ def _esasky(tap: _Tap) -> Any:
 
 
 def _said(row: Row, name: str) -> str:
-    from astrollava_plugins._votable import text_of
-
     return text_of(row, [name])
 
 
 def _reaches(row: Row, plan: Cutout) -> bool:
     """Whether an observation's outline has the position, or none is known."""
-    from astrollava_plugins._outlines import covers
-
     return covers(_said(row, "stc_s"), plan.position) is not False
 
 
@@ -240,9 +225,6 @@ class Hubble(EsaSky):
         return max(found, key=_seconds)
 
     def _frames(self, body: bytes, plan: Cutout) -> list[SkyImage]:
-        from astrollava_plugins._archives import contents
-        from astrollava_plugins._frames import read_frame, without_zeros
-
         files = contents(body, max_bytes=self.max_unpacked, what=self.name)
         # Where there are several, the largest is the drizzled image.
         content = max(files.values(), key=len, default=b"")
@@ -287,9 +269,6 @@ class Herschel(EsaSky):
         return max(fitting, key=_seconds)
 
     def _frames(self, body: bytes, plan: Cutout) -> list[SkyImage]:
-        from astrollava_plugins._archives import contents
-        from astrollava_plugins._frames import read_frame
-
         files = contents(body, max_bytes=self.max_unpacked, what=self.name)
         maps = {name.lower(): data for name, data in files.items()}
         frames = []
@@ -306,8 +285,6 @@ class Herschel(EsaSky):
 
 
 def _filter(row: Row) -> str:
-    from astrollava_plugins._planes import filter_of
-
     # Two wheels: "F606W;CLEAR2L", "CLEAR1L/F814W".
     said = re.split(r"[^A-Za-z0-9]+", _said(row, "filter"))
     for word in said:

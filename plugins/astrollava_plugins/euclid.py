@@ -9,22 +9,21 @@ asked for here with what the class would send.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from astropy import units as u
 
-from astrollava.errors import EmptyCutout, FetchRefused, OutsideFootprint
+from astrollava.errors import FetchRefused, ServiceError
 from astrollava.hooks import Fetcher, hookimpl
 from astrollava.hooks.fetching import Cutout, Unknown, http
+from astrollava_plugins._archives import ARCHIVES, contents
 from astrollava_plugins._frames import read_frame, together, without_zeros
+from astrollava_plugins._planned import Carried
 from astrollava_plugins._votable import number_of, text_of
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
-    from astropy.units import Quantity
-
     from astrollava.images import SkyImage
     from astrollava_plugins._astroquery import Carrier
 
@@ -35,7 +34,7 @@ astrollava_contract = 1
 _COLUMNS = "file_name, file_path, tile_index, instrument_name, filter_name, ra, dec"
 
 
-class Euclid(Fetcher):
+class Euclid(Carried):
     """Background-subtracted mosaics of VIS and NISP, all on one grid."""
 
     name = "euclid"
@@ -61,21 +60,10 @@ class Euclid(Fetcher):
     base_url = "https://eas.esac.esa.int"
     rate = 2.0
     at_once = 2
+    accept = (*http.VOTABLE, *ARCHIVES)
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a cutout of the mosaics; see `astrollava.hooks.Fetcher.fetch`."""
-        from astrollava_plugins._astroquery import Carrier
-
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
-        carrier = Carrier(self, timeout=timeout, accept=(*http.VOTABLE, *http.FITS))
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a cutout of the mosaics of one tile."""
         with carrier.reading():
             tile = self._tile(plan, carrier)
             frames = [self._cutout(plan, tile[band], carrier) for band in plan.bands]
@@ -90,10 +78,7 @@ class Euclid(Fetcher):
 
         rows = [row for row in _ask(_query(plan), self.base_url, carrier) if _place(row)]
         if not rows:
-            raise OutsideFootprint(
-                f"{self.survey} have no image at {plan.position.to_string('hmsdms', precision=0)}",
-                hint='Try another survey: fetch="auto" chooses one',
-            )
+            raise self.outside(plan)
         tiles: dict[str, dict[str, Any]] = {}
         for row in rows:
             tile = tiles.setdefault(text_of(row, ["tile_index"]), {})
@@ -105,11 +90,7 @@ class Euclid(Fetcher):
             return missing, float(SkyCoord(ra, dec, unit="deg").separation(plan.position).deg)
 
         best = min(tiles.values(), key=order)
-        if missing := [band for band in plan.bands if band not in best]:
-            raise EmptyCutout(
-                f"{self.survey} have no {', '.join(missing)} image there",
-                expected=f"some of {', '.join(sorted(best))}",
-            )
+        self.check_bands(plan, best)
         return best
 
     def _cutout(self, plan: Cutout, row: Any, carrier: Carrier) -> SkyImage:
@@ -125,7 +106,12 @@ class Euclid(Fetcher):
         }
         answer = carrier.session.post(f"{self.base_url}/sas-cutout/cutout", data=asked)
         answer.raise_for_status()
-        return without_zeros(read_frame(answer.content, self.name))
+        # astroquery's class looks for an archive, too.
+        files = contents(answer.content, max_bytes=self.max_bytes, what=self.name)
+        if len(files) != 1:
+            raise ServiceError(f"{self.name} sent {len(files)} images of {path}", expected="one")
+        (body,) = files.values()
+        return without_zeros(read_frame(body, self.name))
 
 
 def _query(plan: Cutout) -> str:

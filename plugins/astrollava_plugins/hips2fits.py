@@ -8,7 +8,7 @@ is no JSON, and fixes its time limit of 30 s when it is imported.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from astropy import units as u
@@ -16,11 +16,13 @@ from astropy import units as u
 from astrollava.errors import ServiceError
 from astrollava.hooks import hookimpl
 from astrollava.hooks.fetching import AllSky, Declinations, Fetcher, Unknown, http
+from astrollava_plugins._blank import without_constants
 from astrollava_plugins._footprints import LegacyFootprint, SdssFootprint
+from astrollava_plugins._frames import read_frame, together
+from astrollava_plugins._grid import north_up
+from astrollava_plugins._planned import Carried
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
-
     from astrollava.hooks.fetching import Cutout
     from astrollava.images import SkyImage
     from astrollava_plugins._astroquery import Carrier
@@ -42,7 +44,7 @@ astrollava_contract = 1
 _TOOL = "hips2fits, a tool developed at CDS, Strasbourg, France"
 
 
-class Hips2Fits(Fetcher):
+class Hips2Fits(Carried):
     """A survey served by hips2fits; a subclass says which, and where its bands are.
 
     Attributes
@@ -60,33 +62,17 @@ class Hips2Fits(Fetcher):
     max_pixels = 4000
     max_size = 10 * u.deg
     rate = 5.0
+    accept = http.FITS
     url = "https://alasky.cds.unistra.fr/hips-image-services/hips2fits"
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: u.Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a square with north up; see `Fetcher.fetch`."""
-        from astrollava_plugins._astroquery import Carrier
-        from astrollava_plugins._frames import together
-
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
-        carrier = Carrier(self, timeout=timeout, accept=http.FITS)
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a square with north up, band by band."""
         frames = [self._frame(carrier, plan, band) for band in plan.bands]
         return together(
             plan, frames, self.name, source={"hips": {band: self.hips[band] for band in plan.bands}}
         )
 
     def _frame(self, carrier: Carrier, plan: Cutout, band: str) -> SkyImage:
-        from astrollava_plugins._blank import without_constants
-        from astrollava_plugins._frames import read_frame
-        from astrollava_plugins._grid import north_up
-
         grid = north_up(plan.position, plan.size, plan.pixels)
         with carrier.reading():
             from astroquery.hips2fits import hips2fitsClass

@@ -7,6 +7,7 @@ mosaic: they are not used.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
@@ -16,9 +17,11 @@ from astropy import units as u
 from astrollava.errors import OutsideFootprint, ServiceError
 from astrollava.hooks import hookimpl
 from astrollava.hooks.fetching import AllSky, Fetcher, http
+from astrollava_plugins._blank import without_constants
+from astrollava_plugins._frames import read_frame, share_of, together
+from astrollava_plugins._planned import ANOTHER_SURVEY, Carried
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
     from astropy.table import Table
 
     from astrollava.hooks.fetching import Cutout
@@ -35,7 +38,7 @@ _FITS = ("application/x-gzip", "application/gzip", *http.FITS)
 _TRIES = 3
 
 
-class Irsa(Fetcher):
+class Irsa(Carried):
     """A collection of IRSA; a subclass says which.
 
     Attributes
@@ -53,22 +56,11 @@ class Irsa(Fetcher):
     hosts = ("irsa.ipac.caltech.edu",)
     rate = 5.0
     at_once = 2
+    accept = http.VOTABLE
+    max_answer = 8 << 20
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: u.Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a square out of the survey's images; see `Fetcher.fetch`."""
-        from astrollava_plugins._astroquery import Carrier
-        from astrollava_plugins._frames import together
-
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
-        carrier = Carrier(self, timeout=timeout, accept=http.VOTABLE, max_bytes=8 << 20)
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a square out of the survey's images."""
         found = self._found(carrier, plan)
         frames, links = [], []
         for band in plan.bands:
@@ -107,7 +99,7 @@ class Irsa(Fetcher):
         if not links:
             raise OutsideFootprint(
                 f"{self.survey} has no {band} image there",
-                hint='Try another survey: fetch="auto" chooses one',
+                hint=ANOTHER_SURVEY,
             )
         cutting = [link for link in links if urlsplit(link).path.startswith(_CUTTING)]
         if not cutting:
@@ -122,11 +114,6 @@ class Irsa(Fetcher):
         self, carrier: Carrier, plan: Cutout, band: str, links: Sequence[str]
     ) -> tuple[SkyImage, str]:
         """Get the cutout that has most of the square; at an edge it comes clipped."""
-        import dataclasses
-
-        from astrollava_plugins._blank import without_constants
-        from astrollava_plugins._frames import read_frame, share_of
-
         native = float(self.pixel_scale.to_value("arcsec"))
         wide = float(plan.size.to_value("arcsec")) + 4 * native
         asked = {

@@ -17,7 +17,7 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from astrollava.errors import EmptyCutout, OutsideFootprint, ServiceError
+from astrollava.errors import EmptyCutout, ServiceError
 from astrollava.hooks import Fetcher, hookimpl
 from astrollava.hooks.fetching import Cutout, http
 from astrollava_plugins._footprints import LegacyFootprint
@@ -28,10 +28,9 @@ from astrollava_plugins._frames import (
     read_picture,
     without_zeros,
 )
+from astrollava_plugins._planned import ANOTHER_SURVEY, Planned
 
 if TYPE_CHECKING:
-    from astropy.units import Quantity
-
     from astrollava.images import SkyImage
 
 __all__ = ["Legacy", "LegacyPicture", "astrollava_contract", "astrollava_fetchers"]
@@ -43,7 +42,7 @@ _HOST = "www.legacysurvey.org"
 _NO_OVERLAP = ("no overlap", "nooverlap")
 
 
-class _Viewer(Fetcher):
+class _Viewer(Planned):
     """What both forms of the viewer's cutouts share."""
 
     wavelength = "optical"
@@ -82,15 +81,8 @@ class _Viewer(Fetcher):
             return self.get(path, asked, accept=accept, timeout=timeout)
         except ServiceError as error:
             if any(words in error.first_line.lower() for words in _NO_OVERLAP):
-                raise self._nothing(plan) from error
+                raise self.outside(plan) from error
             raise
-
-    def _nothing(self, plan: Cutout) -> OutsideFootprint:
-        return OutsideFootprint(
-            f"{self.survey} has no image at {plan.position.to_string('hmsdms', precision=0)}",
-            expected=str(self.footprint),
-            hint='Try another survey: fetch="auto" chooses one',
-        )
 
 
 class Legacy(_Viewer):
@@ -102,30 +94,17 @@ class Legacy(_Viewer):
     default_bands = ("g", "r", "z")
     layer = "ls-dr10"
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a FITS cutout; see `astrollava.hooks.Fetcher.fetch`."""
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
+    def image(self, plan: Cutout, timeout: float) -> SkyImage:
+        """Get a FITS cutout."""
         answer = self._ask("fits-cutout", plan, accept=http.FITS, timeout=timeout)
         try:
             image = read_frame(answer.body, self.name)
         except EmptyCutout as error:
-            raise self._nothing(plan) from error
+            raise self.outside(plan) from error
         self._check(image, plan)
         planes = without_zeros(image).pixels[self._order(image, plan)]
-        for band, plane in zip(plan.bands, planes, strict=True):
-            if not np.isfinite(plane).any():
-                raise EmptyCutout(
-                    f"{self.survey} has no {band} image there",
-                    hint="Ask for other bands, or another survey",
-                )
+        named = zip(plan.bands, planes, strict=True)
+        self.check_bands(plan, [band for band, plane in named if np.isfinite(plane).any()])
         return replace(
             image,
             pixels=planes,
@@ -173,23 +152,14 @@ class LegacyPicture(_Viewer):
     default_bands = ("grz",)
     layer = "ls-dr9"
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a picture; see `astrollava.hooks.Fetcher.fetch`."""
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
+    def image(self, plan: Cutout, timeout: float) -> SkyImage:
+        """Get a picture."""
         answer = self._ask("jpeg-cutout", plan, accept=http.JPEG, timeout=timeout)
         image = read_picture(answer.body, plan, self.name)
         if flat_share(image) > PLAIN:
             raise EmptyCutout(
                 f"{self.name} sent a plain picture: nothing was observed there",
-                hint='Try another survey: fetch="auto" chooses one',
+                hint=ANOTHER_SURVEY,
             )
         return replace(image, source={"layer": self.layer})
 

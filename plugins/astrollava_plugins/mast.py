@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from astropy import units as u
@@ -19,10 +18,12 @@ from astropy import units as u
 from astrollava.errors import OutsideFootprint, ServiceError
 from astrollava.hooks import hookimpl
 from astrollava.hooks.fetching import Fetcher, Unknown, http
+from astrollava_plugins._archives import ARCHIVES, unzip
+from astrollava_plugins._frames import share_of, together, without_zeros
+from astrollava_plugins._planes import by_filter, stacked_cadences
+from astrollava_plugins._planned import ANOTHER_SURVEY, Carried
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
-
     from astrollava.hooks.fetching import Cutout
     from astrollava.images import SkyImage
     from astrollava_plugins._astroquery import Carrier
@@ -31,7 +32,6 @@ __all__ = ["Hapcut", "Tesscut", "Zcut", "astrollava_fetchers"]
 
 astrollava_contract = 1
 
-_ZIP = ("application/zip", "application/x-zip-compressed", *http.FITS)
 #: Single exposures and coarse copies of the same images, in the names that Hapcut gives.
 _ONE_EXPOSURE = re.compile(r"-i[a-z0-9]{7}\.fits$|-j[a-z0-9]{7}\.fits$")
 #: The most that a list or a message has.
@@ -44,7 +44,7 @@ _HST = (
 )  # fmt: skip
 
 
-class _Mast(Fetcher):
+class _Mast(Carried):
     """One of MAST's cutout services."""
 
     #: What the service is called in its address.
@@ -58,25 +58,7 @@ class _Mast(Fetcher):
     max_bytes = 256 << 20
     rate = 2.0
     at_once = 2
-
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: u.Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a square; see `Fetcher.fetch`."""
-        from astrollava_plugins._astroquery import Carrier
-
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
-        carrier = Carrier(self, timeout=timeout, accept=(*http.JSON, *_ZIP))
-        return self._image(carrier, plan)
-
-    @abstractmethod
-    def _image(self, carrier: Carrier, plan: Cutout) -> SkyImage: ...
+    accept = (*http.JSON, *ARCHIVES)
 
     def _ask(
         self, carrier: Carrier, query: Any, what: str, asked: Mapping[str, Any], **options: Any
@@ -91,8 +73,6 @@ class _Mast(Fetcher):
     def _files(
         self, carrier: Carrier, query: Any, asked: Mapping[str, Any], **options: Any
     ) -> dict[str, bytes]:
-        from astrollava_plugins._archives import unzip
-
         body = self._ask(carrier, query, "astrocut", asked, **options)
         if not body.startswith(b"PK"):
             raise self._nothing(carrier, body)
@@ -113,7 +93,7 @@ class _Mast(Fetcher):
             )
         return OutsideFootprint(
             f"{self.survey} has no image there{f': {why}' if why else ''}",
-            hint='Try another survey: fetch="auto" chooses one',
+            hint=ANOTHER_SURVEY,
         )
 
 
@@ -135,11 +115,9 @@ class Tesscut(_Mast):
     credit = "TESS (NASA), obtained from MAST with TESScut (Brasseur et al. 2019)"
     url = "https://mast.stsci.edu/tesscut/"
 
-    def _image(self, carrier: Carrier, plan: Cutout) -> SkyImage:
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a square out of what MAST sends."""
         from astroquery.mast import TesscutClass
-
-        from astrollava_plugins._frames import together
-        from astrollava_plugins._planes import stacked_cadences
 
         query = TesscutClass()
         place = {"ra": plan.ra, "dec": plan.dec}
@@ -178,7 +156,8 @@ class Zcut(_Mast):
     credit = "NASA/ESA Hubble Space Telescope, high-level products from MAST with Zcut"
     url = "https://mast.stsci.edu/zcut/"
 
-    def _image(self, carrier: Carrier, plan: Cutout) -> SkyImage:
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a square out of what MAST sends."""
         from astroquery.mast import ZcutClass
 
         files = self._files(carrier, ZcutClass(), _square(plan))
@@ -203,7 +182,8 @@ class Hapcut(_Mast):
     credit = "NASA/ESA Hubble Space Telescope, Hubble Advanced Products from MAST with HAPcut"
     url = "https://mast.stsci.edu/hapcut/"
 
-    def _image(self, carrier: Carrier, plan: Cutout) -> SkyImage:
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a square out of what MAST sends."""
         from astroquery.mast import HapcutClass
 
         files = self._files(carrier, HapcutClass(), _square(plan), use_json=True)
@@ -219,9 +199,6 @@ def _square(plan: Cutout) -> dict[str, Any]:
 
 def _best(fetcher: _Mast, plan: Cutout, files: Mapping[str, bytes]) -> SkyImage:
     """Choose, for each filter, the image that has most of the square, the finest of those."""
-    from astrollava_plugins._frames import share_of, together, without_zeros
-    from astrollava_plugins._planes import by_filter
-
     found: dict[str, tuple[tuple[float, float], SkyImage, str]] = {}
     for name, data in sorted(files.items()):
         for band, image in by_filter(data, fetcher.name, name):

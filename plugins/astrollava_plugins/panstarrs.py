@@ -11,20 +11,17 @@ beyond the edge of the sky cell there is NaN, and more than its 6,000 pixels now
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from astropy import units as u
 
-from astrollava.errors import EmptyCutout, OutsideFootprint, ServiceError
+from astrollava.errors import UnreadableAnswer
 from astrollava.hooks import Fetcher, hookimpl
 from astrollava.hooks.fetching import Cutout, Declinations, http
 from astrollava_plugins._frames import Remaining, read_frame, together
+from astrollava_plugins._planned import Planned
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
-    from astropy.units import Quantity
-
     from astrollava.images import SkyImage
 
 __all__ = ["PanStarrs", "astrollava_contract", "astrollava_fetchers", "parse_files"]
@@ -35,7 +32,7 @@ _NATIVE = 0.25
 _COLUMNS = ("filter", "type", "filename", "badflag")
 
 
-class PanStarrs(Fetcher):
+class PanStarrs(Planned):
     """Stacks of the 3-pi survey in g, r, i, z and y, in linear counts."""
 
     name = "panstarrs"
@@ -62,17 +59,8 @@ class PanStarrs(Fetcher):
     base_url = "https://ps1images.stsci.edu/cgi-bin"
     rate = 4.0
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a cutout of the stacks; see `astrollava.hooks.Fetcher.fetch`."""
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
+    def image(self, plan: Cutout, timeout: float) -> SkyImage:
+        """Get a cutout of the stacks."""
         left = Remaining(timeout)
         files = self._files(plan, left())
         # Two pixels more: where the position lies within its pixel is the sky cell's affair.
@@ -108,17 +96,8 @@ class PanStarrs(Fetcher):
         answer = self.get("ps1filenames.py", asked, accept=accept, timeout=timeout)
         files = parse_files(answer.text)
         if not files:
-            raise OutsideFootprint(
-                f"{self.survey} have no image at {plan.position.to_string('hmsdms', precision=0)}",
-                expected=str(self.footprint),
-                hint='Try another survey: fetch="auto" chooses one',
-            )
-        missing = [band for band in plan.bands if band not in files]
-        if missing:
-            raise EmptyCutout(
-                f"{self.survey} have no {', '.join(missing)} image there",
-                expected=f"some of {', '.join(files)}",
-            )
+            raise self.outside(plan)
+        self.check_bands(plan, files)
         return files
 
 
@@ -137,12 +116,12 @@ def parse_files(text: str) -> dict[str, str]:
 
     Raises
     ------
-    ServiceError
-        If it is no such list.
+    UnreadableAnswer
+        If it is no such list, or a part of one.
     """
     lines = [line.split() for line in text.splitlines() if line.strip()]
     if not lines or not set(_COLUMNS) <= set(lines[0]):
-        raise ServiceError(
+        raise UnreadableAnswer(
             "panstarrs sent no list of files",
             expected=f"columns {', '.join(_COLUMNS)}",
             first_line=http.first_line(text.encode()),
@@ -152,7 +131,7 @@ def parse_files(text: str) -> dict[str, str]:
     for words in lines[1:]:
         if len(words) != len(lines[0]):
             said = " ".join(words)[:100]
-            raise ServiceError(f"panstarrs sent a list with a broken line: {said!r}")
+            raise UnreadableAnswer(f"panstarrs sent a list with a broken line: {said!r}")
         band, kind, file, flag = (words[column] for column in columns)
         if kind == "stack" and flag == "0":
             found.setdefault(band, file)

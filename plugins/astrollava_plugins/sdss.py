@@ -8,7 +8,7 @@ bands lie some pixels apart, because the sky drifted over one detector after the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from astropy import units as u
@@ -17,9 +17,11 @@ from astrollava.errors import OutsideFootprint
 from astrollava.hooks import hookimpl
 from astrollava.hooks.fetching import Fetcher, http
 from astrollava_plugins._footprints import SdssFootprint
+from astrollava_plugins._frames import read_frame, together
+from astrollava_plugins._planned import Carried
+from astrollava_plugins._votable import number_of
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
     from astropy.table import Table
 
     from astrollava.hooks.fetching import Cutout
@@ -34,16 +36,16 @@ _RELEASE = 17
 _SAS = "https://data.sdss.org/sas"
 #: Arcminutes from a field's middle to its corner, and some more.
 _REACH = 9.0
-#: The names of columns with nothing below, or as SkyServer says it.
+#: The names of all columns with nothing below, or as SkyServer says it.
 _NOTHING = re.compile(
-    rb"(?m)^(run,rerun,camcol,field\b|no (objects|rows|entries)\b)", re.IGNORECASE
+    rb"(?m)^(run,rerun,camcol,field,distance\s*\Z|no (objects|rows|entries)\b)", re.IGNORECASE
 )
 _BZIP2 = ("application/x-bzip2", "application/x-bzip", "application/bzip2", *http.FITS)
 #: A frame has 3 million pixels.
 _FRAME = 4_000_000
 
 
-class SDSSFrames(Fetcher):
+class SDSSFrames(Carried):
     """Sloan Digital Sky Survey, imaging of data release 17."""
 
     name = "sdss"
@@ -65,29 +67,18 @@ class SDSSFrames(Fetcher):
     # A frame is some 3 MB, packed.
     max_bytes = 32 << 20
     rate = 2.0
+    accept = http.TEXT
+    max_answer = 1 << 20
 
     def __init__(self, *, base_url: str | None = None) -> None:
         super().__init__(base_url=base_url)
         self._sas = _SAS if base_url is None else f"{self.base_url}/sas"
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: u.Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
         """Get a square out of the field that has the position nearest to its middle.
 
-        One band keeps the frame's own pixels; several are brought onto one grid with north up. See
-        `Fetcher.fetch`.
+        One band keeps the frame's own pixels; several are brought onto one grid with north up.
         """
-        from astrollava_plugins._astroquery import Carrier
-
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
-        carrier = Carrier(self, timeout=timeout, accept=http.TEXT, max_bytes=1 << 20)
         fields = self._fields(carrier, plan)
         for place in range(len(fields)):
             try:
@@ -96,10 +87,7 @@ class SDSSFrames(Fetcher):
                 # At a field's very edge the next one may have it.
                 if place == len(fields) - 1:
                     raise
-        raise OutsideFootprint(
-            f"{self.survey} has no field at {plan.position.to_string('hmsdms', precision=0)}",
-            hint='Try another survey: fetch="auto" chooses one',
-        )
+        raise self.outside(plan)
 
     def _fields(self, carrier: Carrier, plan: Cutout) -> Table | tuple[()]:
         """Look up the nearest fields, as SkyServer's own pages do."""
@@ -120,11 +108,12 @@ class SDSSFrames(Fetcher):
             for name in ("run", "rerun", "camcol", "field"):
                 # They become parts of an address.
                 found[name] = [int(value) for value in found[name]]
+            # Where the last line is cut off, astroquery fills it up.
+            if any(number_of(row, "distance") is None for row in found):
+                raise ValueError("a field without a distance")
             return found
 
     def _cutout(self, carrier: Carrier, plan: Cutout, field: Table) -> SkyImage:
-        from astrollava_plugins._frames import read_frame, together
-
         with carrier.reading():
             links = [
                 container._target.replace(_SAS, self._sas, 1)

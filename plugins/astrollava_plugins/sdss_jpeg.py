@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from astropy import units as u
 
-from astrollava.errors import InvalidRequest, OutsideFootprint
+from astrollava.errors import InvalidRequest
 from astrollava.hooks import Fetcher, hookimpl
 from astrollava.hooks.fetching import Cutout, http
 from astrollava_plugins._footprints import SdssFootprint
 from astrollava_plugins._frames import PLAIN, flat_share, read_picture
+from astrollava_plugins._planned import Planned
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -34,7 +35,7 @@ astrollava_contract = 1
 _LEAST = 64
 
 
-class SdssPicture(Fetcher):
+class SdssPicture(Planned):
     """JPEGs of g, r and i in colour."""
 
     name = "sdss-jpeg"
@@ -78,17 +79,8 @@ class SdssPicture(Fetcher):
             )
         return replace(plan, pixels=_LEAST)
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a picture; see `astrollava.hooks.Fetcher.fetch`."""
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
+    def image(self, plan: Cutout, timeout: float) -> SkyImage:
+        """Get a picture."""
         asked = {
             "ra": f"{plan.ra:.7f}",
             "dec": f"{plan.dec:.7f}",
@@ -99,11 +91,7 @@ class SdssPicture(Fetcher):
         answer = self.get("getjpeg", asked, accept=http.JPEG, timeout=timeout)
         image = read_picture(answer.body, plan, self.name)
         if flat_share(image) > PLAIN:
-            raise OutsideFootprint(
-                f"{self.name} sent a plain picture, as it does outside of the survey",
-                expected=str(self.footprint),
-                hint='Try another survey: fetch="auto" chooses one',
-            )
+            raise self.outside(plan, "a plain picture came, as it does outside of the survey")
         return image
 
 

@@ -23,14 +23,14 @@ from urllib.parse import urlsplit
 
 from astropy import units as u
 
-from astrollava.errors import InvalidRequest, OutsideFootprint
+from astrollava.errors import InvalidRequest
 from astrollava.hooks import Fetcher, hookimpl
 from astrollava.hooks.fetching import Cutout, Unknown, http
 from astrollava_plugins._frames import together
+from astrollava_plugins._planned import Carried
 from astrollava_plugins._soda import CutoutService, best_cutout, cutouts_of, links_at
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
     from astropy.units import Quantity
 
     from astrollava.images import SkyImage
@@ -51,7 +51,7 @@ _CALIBRATED: tuple[list[int] | None, ...] = ([2, 3, 4], None)
 _ROWS, _LOOKED_AT = 100, 5
 
 
-class Sia2(Fetcher):
+class Sia2(Carried):
     """A service given by its address.
 
     Parameters
@@ -81,6 +81,7 @@ class Sia2(Fetcher):
     depth = None
     # A service that does not cut shall not send a whole image first.
     max_bytes = 96 << 20
+    accept = (*http.VOTABLE, *http.FITS)
 
     def __init__(
         self,
@@ -116,20 +117,8 @@ class Sia2(Fetcher):
         }
         return {"base_url": self.base_url, "collection": self.collection, "bands": metres}
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a cutout; see `astrollava.hooks.Fetcher.fetch`."""
-        from astrollava_plugins._astroquery import Carrier
-
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
-        carrier = Carrier(self, timeout=timeout, accept=(*http.VOTABLE, *http.FITS))
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a cutout of the best image of each band."""
         # The circle around the square: a service may leave out what lies outside of it.
         radius = 0.7072 * plan.size
         with carrier.reading():
@@ -148,11 +137,7 @@ class Sia2(Fetcher):
         """Give the services that cut the images there, the best image's first."""
         images = self._images(plan, band, carrier)
         if not len(images):
-            raise OutsideFootprint(
-                f"{self.survey}: no {band} image at "
-                f"{plan.position.to_string('hmsdms', precision=0)}",
-                hint='Try another survey: fetch="auto" chooses one',
-            )
+            raise self.outside(plan, band=band)
         for row in sorted(images, key=_rank)[:_LOOKED_AT]:
             yield from _cutters(images, row, carrier)
 

@@ -7,18 +7,19 @@ leads to, keeps failures in its cache, and rounds the position to six digits: tw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from astropy import units as u
 
-from astrollava.errors import OutsideFootprint, ServiceError
+from astrollava.errors import ServiceError, UnreadableAnswer
 from astrollava.hooks import hookimpl
 from astrollava.hooks.fetching import AllSky, Declinations, Fetcher, Unknown, http
+from astrollava_plugins._blank import without_constants
+from astrollava_plugins._frames import read_frame, together
+from astrollava_plugins._planned import Carried
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
-
     from astrollava.hooks.fetching import Cutout
     from astrollava.images import SkyImage
     from astrollava_plugins._astroquery import Carrier
@@ -34,13 +35,10 @@ __all__ = [
 
 astrollava_contract = 1
 
-#: The form has about 100 kB.
-_PAGE = 4 << 20
-
 _TOOL = "SkyView, NASA's virtual observatory at GSFC"
 
 
-class SkyView(Fetcher):
+class SkyView(Carried):
     """A survey served by SkyView; a subclass says which.
 
     Attributes
@@ -58,30 +56,17 @@ class SkyView(Fetcher):
     # Each image is made on the spot, by four requests.
     rate = 2.0
     at_once = 2
+    accept = ("text/html",)
+    # The form has about 100 kB.
+    max_answer = 4 << 20
 
-    def fetch(
-        self,
-        position: SkyCoord,
-        size: u.Quantity,
-        *,
-        pixels: int | None = None,
-        bands: Sequence[str] | None = None,
-        timeout: float = 60.0,
-    ) -> SkyImage:
-        """Get a square with north up; see `Fetcher.fetch`."""
-        from astrollava_plugins._astroquery import Carrier
-        from astrollava_plugins._frames import together
-
-        plan = self.plan(position, size, pixels=pixels, bands=bands)
-        carrier = Carrier(self, timeout=timeout, accept=("text/html",), max_bytes=_PAGE)
+    def carried(self, plan: Cutout, carrier: Carrier) -> SkyImage:
+        """Get a square with north up, band by band."""
         frames = [self._frame(carrier, plan, band) for band in plan.bands]
         asked = {band: self.surveys[band] for band in plan.bands}
         return together(plan, frames, self.name, source={"surveys": asked})
 
     def _frame(self, carrier: Carrier, plan: Cutout, band: str) -> SkyImage:
-        from astrollava_plugins._blank import without_constants
-        from astrollava_plugins._frames import read_frame
-
         form = carrier.adopt(_form(plan))
         form.URL = self.base_url
         with carrier.reading():
@@ -97,7 +82,8 @@ class SkyView(Fetcher):
                 cache=False,
             )
         if len(links) != 1:
-            raise ServiceError(
+            whole = b"</html>" in carrier.last.lower()
+            raise (ServiceError if whole else UnreadableAnswer)(
                 f"{self.name} answered with {len(links)} images of {self.surveys[band]}",
                 expected="one",
                 first_line=carrier.first_line,
@@ -111,10 +97,7 @@ class SkyView(Fetcher):
             # The link is made before the image is.
             if error.status != 404:
                 raise
-            raise OutsideFootprint(
-                f"{self.name} made no image of {self.surveys[band]} there",
-                hint='Try another survey: fetch="auto" chooses one',
-            ) from error
+            raise self.outside(plan, f"none of {self.surveys[band]} was made") from error
         return without_constants(read_frame(body, self.name))
 
 

@@ -21,12 +21,13 @@ from astrollava.errors import (
     OutsideFootprint,
     ServiceError,
 )
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, serving
 
 pytest.importorskip("astroquery", reason="the extra `fetch` is not installed")
 
 from astrollava_plugins import esasky
 from astrollava_plugins.esasky import Herschel, Hubble
+from fetcher_suites import CoreSuite
 
 TAP = "/tap/sync"
 XML = "application/x-votable+xml"
@@ -131,7 +132,7 @@ class TestPlugin(PluginSuite):
     entry = "esasky"
 
 
-class TestHubble(FetcherSuite):
+class TestHubble(CoreSuite):
     inside = (answers.GALAXY.ra.deg, answers.GALAXY.dec.deg)
     outside = (83.8, -5.4)
     size = 0.3
@@ -148,6 +149,21 @@ class TestHubble(FetcherSuite):
 
     def answer_blank(self, request):
         return as_the_service(request, blank=True)
+
+
+class TestHerschel(CoreSuite):
+    inside = (answers.GALAXY.ra.deg, answers.GALAXY.dec.deg)
+    outside = (83.8, -5.4)
+    size = 3.0
+
+    def make(self, base_url):
+        return Herschel(base_url=base_url)
+
+    def answer(self, request):
+        return as_the_service(request)
+
+    def answer_outside(self, request):
+        return as_the_service(request)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,12 +11,22 @@ from astropy import units as u
 
 import cutout_answers as answers
 from astrollava.errors import EmptyCutout, ServiceError
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, serving
 
 pytest.importorskip("astroquery", reason="the extra `fetch` is not installed")
 
 from astrollava_plugins import hips2fits
-from astrollava_plugins.hips2fits import DSS2, Galex, Hips2Fits, PanStarrs
+from astrollava_plugins.hips2fits import (
+    DSS2,
+    SDSS9,
+    AllWISE,
+    Galex,
+    Hips2Fits,
+    LegacySurveys,
+    PanStarrs,
+    TwoMass,
+)
+from fetcher_suites import CoreSuite
 
 PLACE = (answers.GALAXY.ra.deg, answers.GALAXY.dec.deg)
 
@@ -30,12 +41,12 @@ class TestPlugin(PluginSuite):
     entry = "hips2fits"
 
 
-class TestPanStarrs(FetcherSuite):
+class Survey(CoreSuite):
+    kind: ClassVar[type[Hips2Fits]]
     inside = PLACE
-    outside = (202.47, -60.0)
 
     def make(self, base_url):
-        return PanStarrs(base_url=base_url)
+        return self.kind(base_url=base_url)
 
     def answer(self, request):
         return as_the_service(request)
@@ -43,6 +54,37 @@ class TestPanStarrs(FetcherSuite):
     def answer_blank(self, request):
         asked = request.query
         return Answer(answers.hips2fits(asked["wcs"], asked["hips"], empty=True), "image/fits")
+
+
+class TestDSS2(Survey):
+    kind = DSS2
+
+
+class TestPanStarrs(Survey):
+    kind = PanStarrs
+    outside = (202.47, -60.0)
+
+
+class TestLegacySurveys(Survey):
+    kind = LegacySurveys
+    outside = (202.47, 88.0)
+
+
+class TestSDSS9(Survey):
+    kind = SDSS9
+    outside = (202.47, -60.0)
+
+
+class TestTwoMass(Survey):
+    kind = TwoMass
+
+
+class TestAllWISE(Survey):
+    kind = AllWISE
+
+
+class TestGalex(Survey):
+    kind = Galex
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ from astropy.coordinates import SkyCoord
 import cutout_answers as answers
 import vo_answers
 from astrollava.errors import FetchRefused, OutsideFootprint, ServiceError
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, serving
 
 pytest.importorskip("astroquery", reason="the extra `fetch` is not installed")
 
 from astrollava_plugins import irsa
 from astrollava_plugins.irsa import AllWISE, TwoMass
+from fetcher_suites import CoreSuite
 
 SEARCH = "/SIA"
 VOTABLE = "application/x-votable+xml"
@@ -76,7 +77,7 @@ class TestPlugin(PluginSuite):
     entry = "irsa"
 
 
-class TestAllWISE(FetcherSuite):
+class TestAllWISE(CoreSuite):
     inside = (answers.GALAXY.ra.deg, answers.GALAXY.dec.deg)
     size = 1.5
 
@@ -88,6 +89,20 @@ class TestAllWISE(FetcherSuite):
 
     def answer_blank(self, request):
         return as_the_service(request, blank=True)
+
+
+class TestTwoMass(CoreSuite):
+    inside = (answers.GALAXY.ra.deg, answers.GALAXY.dec.deg)
+    size = 1.5
+
+    def make(self, base_url):
+        return TwoMass(base_url=base_url + SEARCH)
+
+    def answer(self, request):
+        return as_the_service(request, bands=TwoMass.bands)
+
+    def answer_blank(self, request):
+        return as_the_service(request, bands=TwoMass.bands, blank=True)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from astropy.coordinates import SkyCoord
 
 import cutout_answers as answers
 from astrollava.errors import CutoutTooLarge, OutsideFootprint, ServiceError
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, serving
 
 pytest.importorskip("astroquery", reason="the extra `fetch` is not installed")
 
@@ -21,6 +21,7 @@ from astrollava_plugins import mast
 from astrollava_plugins._archives import unzip
 from astrollava_plugins._planes import filter_of, stacked_cadences
 from astrollava_plugins.mast import Hapcut, Tesscut, Zcut
+from fetcher_suites import CoreSuite
 
 SECTORS, TESS = "/tesscut/api/v0.1/sector", "/tesscut/api/v0.1/astrocut"
 ZCUT, HAPCUT = "/zcut/api/v0.1/astrocut", "/hapcut/api/v0.1/astrocut"
@@ -109,7 +110,7 @@ class TestPlugin(PluginSuite):
     entry = "mast"
 
 
-class Mast(FetcherSuite):
+class Mast(CoreSuite):
     inside = INSIDE
     outside = (102.7, 70.5)
 

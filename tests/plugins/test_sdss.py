@@ -12,12 +12,13 @@ from astropy.coordinates import SkyCoord
 
 import cutout_answers as answers
 from astrollava.errors import CutoutTooLarge, OutsideFootprint, ServiceError
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, serving
 
 pytest.importorskip("astroquery", reason="the extra `fetch` is not installed")
 
 from astrollava_plugins import sdss
 from astrollava_plugins.sdss import SDSSFrames
+from fetcher_suites import CoreSuite
 
 SEARCH = "/dr17/en/tools/search/x_results.aspx"
 FRAME = re.compile(
@@ -49,7 +50,7 @@ class TestPlugin(PluginSuite):
     entry = "sdss"
 
 
-class TestSDSS(FetcherSuite):
+class TestSDSS(CoreSuite):
     inside = (answers.GALAXY.ra.deg, answers.GALAXY.dec.deg)
     outside = (83.8, 20.0)
     size = 0.6

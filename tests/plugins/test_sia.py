@@ -18,6 +18,7 @@ from astrollava.errors import (
     OutsideFootprint,
     ServiceError,
 )
+from astrollava.hooks.fetching import fetch
 from astrollava.hooks.testing import Answer, PluginSuite, Request, Service, serving
 from astrollava.images import read
 from astrollava_plugins import sia
@@ -251,6 +252,10 @@ def test_an_error_of_the_service_comes_in_its_words(service: Service) -> None:
     service.answer = lambda request: Answer(body, VOTABLE)
     with pytest.raises(ServiceError, match="unknown COLLECTION"):
         Sia2(f"{service.url}/sia2").fetch(AT, 30 * u.arcsec)
+    service.requests.clear()
+    with pytest.raises(ServiceError, match="unknown COLLECTION"):
+        fetch(Sia2(f"{service.url}/sia2"), AT, 30 * u.arcsec, cache=False)
+    assert len(service.requests) == 1, "it would say the same again"
 
 
 def test_links_lead_only_to_hosts_that_were_named(service: Service, archive: Archive) -> None:

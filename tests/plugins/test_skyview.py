@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from astropy.coordinates import SkyCoord
 
 import cutout_answers as answers
 from astrollava.errors import EmptyCutout, OutsideFootprint, ServiceError
-from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, Request, serving
+from astrollava.hooks.testing import Answer, PluginSuite, Request, serving
 
 pytest.importorskip("astroquery", reason="the extra `fetch` is not installed")
 
 from astrollava_plugins import skyview
-from astrollava_plugins.skyview import DSS2, NVSS, Rosat
+from astrollava_plugins.skyview import DSS2, NVSS, Galex, Rosat, SkyView
+from fetcher_suites import CoreSuite
 
 SURVEYS = {
     "Optical:DSS": ["DSS", "DSS2 Red", "DSS2 Blue", "DSS2 IR"],
@@ -52,19 +54,44 @@ class TestPlugin(PluginSuite):
     entry = "skyview"
 
 
-class TestSkyView(FetcherSuite):
+class Survey(CoreSuite):
+    kind: ClassVar[type[SkyView]]
     inside = (answers.GALAXY.ra.deg, answers.GALAXY.dec.deg)
-    outside = (202.47, -60.0)
-    size = 20.0
 
     def make(self, base_url):
-        return NVSS(base_url=base_url + FORM)
+        return self.kind(base_url=base_url + FORM)
 
     def answer(self, request):
         return as_the_service(request)
 
     def answer_blank(self, request):
         return as_the_service(request, empty=True)
+
+
+class TestNVSS(Survey):
+    kind = NVSS
+    outside = (202.47, -60.0)
+    size = 20.0
+
+
+class TestDSS2(Survey):
+    kind = DSS2
+
+
+class TestGalex(Survey):
+    kind = Galex
+    outside = (83.8, 0.0)
+    size = 2.0
+
+    def answer_outside(self, request):
+        if request.path.startswith(IMAGES):
+            return Answer(b"<html><h1>Not Found</h1></html>", "text/html", 404)
+        return as_the_service(request)
+
+
+class TestRosat(Survey):
+    kind = Rosat
+    size = 60.0
 
 
 @pytest.fixture

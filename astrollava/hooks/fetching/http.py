@@ -15,11 +15,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Required, TypeAlias, TypedDict, Unpack
 from urllib.parse import urlencode, urljoin
 
 from astrollava import __version__
-from astrollava.errors import CutoutTooLarge, FetchRefused, FetchTimeout, ServiceError
+from astrollava.errors import (
+    CutoutTooLarge,
+    FetchRefused,
+    FetchTimeout,
+    ServiceError,
+    UnreadableAnswer,
+)
 from astrollava.hooks.fetching import _limits
 from astrollava.hooks.fetching._addresses import Place, place_of
 from astrollava.hooks.fetching._wire import Deadline, exchange
@@ -32,6 +38,7 @@ __all__ = [
     "TEXT",
     "VOTABLE",
     "Answer",
+    "Bounds",
     "Params",
     "first_line",
     "get",
@@ -95,29 +102,44 @@ class Answer:
 
         Raises
         ------
-        ServiceError
+        UnreadableAnswer
             If it is none.
         """
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
-            raise ServiceError(
+            raise UnreadableAnswer(
                 f"{self.url} answered with something that is no JSON",
                 status=self.status,
                 first_line=first_line(self.body),
             ) from error
 
 
-def get(
-    url: str,
-    params: Params = None,
-    *,
-    hosts: Sequence[str],
-    private: str | None = None,
-    max_bytes: int = MAX_BYTES,
-    accept: Sequence[str] = (),
-    timeout: float = 60.0,
-) -> Answer:
+class Bounds(TypedDict, total=False):
+    """Whom a request may reach and what may come of it; all but `hosts` may be left out.
+
+    Attributes
+    ----------
+    hosts : sequence of str
+        Hosts that may be asked or redirected to; all others, and private networks, are refused.
+    private : str, optional
+        An address that the user named: its host may be asked, also in a private network.
+    max_bytes : int
+        The most that may come, packed and unpacked; `MAX_BYTES` by default.
+    accept : sequence of str
+        Content types that may come, ``"image/*"`` for all images; any where empty, the default.
+    timeout : float
+        Seconds allowed in all; 60 by default.
+    """
+
+    hosts: Required[Sequence[str]]
+    private: str | None
+    max_bytes: int
+    accept: Sequence[str]
+    timeout: float
+
+
+def get(url: str, params: Params = None, **bounds: Unpack[Bounds]) -> Answer:
     """Ask for what is at an address.
 
     Parameters
@@ -126,16 +148,8 @@ def get(
         The address.
     params : mapping or sequence of pairs, optional
         What follows the ``?``; None is left out, lists are repeated.
-    hosts : sequence of str
-        Hosts that may be asked or redirected to; all others, and private networks, are refused.
-    private : str, optional
-        An address that the user named: its host may be asked, also in a private network.
-    max_bytes : int
-        The most that may come, packed and unpacked.
-    accept : sequence of str
-        Content types that may come, ``"image/*"`` for all images; any where empty.
-    timeout : float
-        Seconds allowed in all.
+    **bounds
+        ``hosts``, ``private``, ``max_bytes``, ``accept`` and ``timeout``: see `Bounds`.
 
     Returns
     -------
@@ -152,40 +166,13 @@ def get(
     FetchRefused
         If an address, or a redirect, is not to be followed.
     """
-    return request(
-        "GET",
-        url,
-        params,
-        hosts=hosts,
-        private=private,
-        max_bytes=max_bytes,
-        accept=accept,
-        timeout=timeout,
-    )
+    return request("GET", url, params, **bounds)
 
 
-def post(
-    url: str,
-    form: Params = None,
-    *,
-    hosts: Sequence[str],
-    private: str | None = None,
-    max_bytes: int = MAX_BYTES,
-    accept: Sequence[str] = (),
-    timeout: float = 60.0,
-) -> Answer:
+def post(url: str, form: Params = None, **bounds: Unpack[Bounds]) -> Answer:
     """Send a form to an address; otherwise as `get`."""
-    return request(
-        "POST",
-        url,
-        data=_encoded(form).encode(),
-        headers={"Content-Type": "application/x-www-form-urlencoded"},
-        hosts=hosts,
-        private=private,
-        max_bytes=max_bytes,
-        accept=accept,
-        timeout=timeout,
-    )
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    return request("POST", url, data=_encoded(form).encode(), headers=kind, **bounds)
 
 
 def request(
@@ -211,6 +198,8 @@ def request(
         The body to send.
     headers : mapping, optional
         Headers to send.
+    hosts, private, max_bytes, accept, timeout
+        As in `Bounds`.
     """
     if params:
         url += ("&" if "?" in url else "?") + _encoded(params)

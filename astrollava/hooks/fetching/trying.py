@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from astrollava.errors import CorruptImage, FetchTimeout, ServiceError
+from astrollava.errors import CorruptImage, FetchTimeout, ServiceError, UnreadableAnswer
 
 __all__ = ["TRIES", "trying"]
 
@@ -76,14 +76,14 @@ def trying(
 
 
 def _may_pass(error: ServiceError | FetchTimeout) -> bool:
-    if isinstance(error, FetchTimeout) or error.status in _PASSING:
+    if isinstance(error, FetchTimeout | UnreadableAnswer) or error.status in _PASSING:
         return True
-    # A connection that broke off, or an image cut short by one; not a machine that is offline or
-    # somebody else than it says.
     cause = error.__cause__
-    broke = isinstance(cause, OSError | CorruptImage)
+    if isinstance(cause, CorruptImage):
+        return True  # half a file is what is left of a connection that broke off behind the service
+    # Not a machine that is offline, or somebody else than it says.
     lasting = isinstance(cause, socket.gaierror | ssl.SSLCertVerificationError)
-    return broke and not lasting and error.status is None
+    return isinstance(cause, OSError) and not lasting and error.status is None
 
 
 def _pause(error: ServiceError | FetchTimeout, tried: int) -> float:
