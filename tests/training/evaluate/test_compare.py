@@ -51,6 +51,10 @@ def test_the_same_model_is_no_better_than_itself(reports: dict[str, Path]) -> No
     found = compare(reports["right"], reports["right"])
     assert all(row["difference"].value == 0.0 for row in found.rows.values())
     assert all(row["needed"] is None for row in found.rows.values())
+    # None of so many differ: that is little of few, not certainty.
+    same = found.rows["accuracy"]["difference"]
+    assert same.low == pytest.approx(-same.high)
+    assert 0.0 < same.high < 0.05
     assert found.mcnemar == {"only_first": 0, "only_second": 0, "p": 1.0}
 
 
@@ -58,6 +62,19 @@ def test_confidence_differs_where_labels_do_not(reports: dict[str, Path]) -> Non
     found = compare(reports["right"], reports["unsure"])
     assert found.rows["accuracy"]["difference"].value == 0.0
     assert found.rows["ece"]["difference"].low > 0
+
+
+def test_one_model_by_two_rules_is_told_apart(reports: dict[str, Path], tmp_path: Path) -> None:
+    """The title set a model against itself, and nothing said what was compared."""
+    plain = json.loads((reports["right"] / "report.json").read_text("utf-8"))
+    plain["about"]["rule"] = "word"
+    (tmp_path / "report.json").write_text(json.dumps(plain), "utf-8")
+    (tmp_path / "pictures.jsonl").write_bytes((reports["right"] / "pictures.jsonl").read_bytes())
+    title = compare(reports["right"], tmp_path, resamples=10).markdown().splitlines()[0]
+    assert " by the rule word against " in title
+    same = compare(reports["right"], reports["right"], resamples=10).markdown()
+    assert "by the rule" not in same
+    assert "| ECE |" in same
 
 
 def test_pictures_in_only_one_report_are_left_out_and_told(
@@ -87,6 +104,7 @@ def test_a_comparison_is_written(reports: dict[str, Path], tmp_path: Path) -> No
     compare(reports["right"], reports["worse"], resamples=20).write(tmp_path / "new")
     plain = json.loads((tmp_path / "new" / "compare.json").read_text("utf-8"))
     assert plain["rows"]["accuracy"]["difference"]["error"] > 0
+    assert "exact McNemar test p < 0.001." in (tmp_path / "new" / "compare.md").read_text("utf-8")
     assert "| accuracy |" in (tmp_path / "new" / "compare.md").read_text("utf-8")
 
 

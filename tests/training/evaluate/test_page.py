@@ -88,7 +88,28 @@ def test_curves_that_are_one_to_the_eye_are_drawn_once(report: Any) -> None:
 def test_the_verdict_says_on_how_many(report: Any) -> None:
     told = f"n = {report.about['labelled']}"
     assert told in page(report).split('class="verdict')[1].split("</p>")[0]
-    assert f"Beats every blind answer in accuracy: yes ({told})." in report.markdown()
+    assert f"Beats every blind answer in accuracy: yes ({told}; " in report.markdown()
+
+
+def test_the_verdict_tells_the_test_it_goes_by(report: Any) -> None:
+    """A lead with an interval above zero stood beside "not shown to be better", and no reason."""
+    margin = {**report.labels["margin"], "p": 0.125}
+    unsure = dataclasses.replace(report, labels={**report.labels, "margin": margin})
+    verdict = page(unsure).split('class="verdict')[1].split("</p>")[0]
+    assert "Not shown to be better" in verdict
+    assert "exact McNemar test p = 0.125" in verdict
+    assert "in accuracy: no" in unsure.markdown()
+    assert "exact McNemar test p = 0.125)." in unsure.markdown()
+
+
+def test_no_chance_is_told_as_none_and_no_number_to_the_last_digit(report: Any) -> None:
+    """A p of 0.0002 read 0.000, and "needed" had eight digits where nothing differed."""
+    margin = {**report.labels["margin"], "p": 0.0002, "needed": 13488981}
+    told = dataclasses.replace(report, labels={**report.labels, "margin": margin})
+    assert re.search(r"\| margin \|.* > 1,000,000 \|.* < 0\.001 \|", told.markdown())
+    assert "takes &gt; 1,000,000 pictures" in page(told)
+    assert "McNemar test: p &lt; 0.001." in page(told)
+    assert told.to_dict()["labels"]["margin"]["needed"] == 13488981
 
 
 def test_classes_of_few_pictures_are_told(report: Any) -> None:

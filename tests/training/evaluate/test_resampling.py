@@ -10,9 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astrollava_training.evaluate import metrics
+from astrollava_training.evaluate.calibrate import softmax
 from astrollava_training.evaluate.label_table import scores_of
 from astrollava_training.evaluate.metrics import Interval, interval_of
-from astrollava_training.evaluate.resampling import Resampling, detectable, lead, needed
+from astrollava_training.evaluate.resampling import (
+    Resampling,
+    detectable,
+    interval,
+    intervals,
+    lead,
+    needed,
+)
 
 
 def drawn(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,6 +138,71 @@ def test_the_number_needed_gives_the_power_it_promises() -> None:
     trials = rng.choice(gains, (2000, count))
     z = trials.mean(axis=1) / (trials.std(axis=1, ddof=1) / math.sqrt(count))
     assert np.mean(z > 1.96) == pytest.approx(0.8, abs=0.05)
+
+
+@given(st.integers(1, 25), st.integers(1, 5), st.integers(0, 10_000), st.booleans())
+def test_every_interval_has_its_score_in_it_and_a_width(
+    count: int, classes: int, seed: int, perfect: bool
+) -> None:
+    """A calibration error of 0.073 had the interval 0.081 to 0.269, none of 12 that of 0 to 0."""
+    labels, given = drawn(count, classes, seed)
+    if perfect:
+        given = np.eye(classes)[labels]
+    other = drawn(count, classes, seed + 1)[1]
+    again = Resampling(count, resamples=25, seed=seed)
+    first, second = (scores_of(labels, g.argmax(axis=1), g, classes, again) for g in (given, other))
+    ends = {"brier": 2.0, "nll": math.inf}
+    for name, found in intervals(first, again.objects()).items():
+        if name == "nll" and math.isnan(found.low):
+            assert found.error == 0.0  # without an end, what never differs has no interval
+            continue
+        assert -1e-9 <= found.low <= found.value <= found.high <= ends.get(name, 1.0) + 1e-9
+        assert found.low < found.high, name
+    for name in first:
+        gap = interval(name, second[name] - first[name], again.objects(), difference=True)
+        if not math.isnan(gap.low):
+            assert gap.low <= gap.value <= gap.high
+            assert gap.low < gap.high, name
+
+
+@given(st.integers(1, 300), st.booleans())
+def test_none_and_all_of_so_many_have_the_interval_of_wilson(count: int, right: bool) -> None:
+    again = Resampling(count, resamples=5)
+    found = interval("accuracy", again.mean(np.full(count, float(right))), again.objects())
+    assert (found.low, found.high) == pytest.approx(metrics.wilson(float(right), count))
+
+
+def test_pairs_that_never_differ_have_the_interval_of_tango() -> None:
+    """Tango 1998 of no unequal pairs among 50: plus and minus z² / (n + z²) = 0.0713."""
+    again = Resampling(50, resamples=5)
+    found = interval("accuracy", again.mean(np.zeros(50)), again.objects(), difference=True)
+    assert (found.low, found.high) == pytest.approx((-0.07135, 0.07135), abs=1e-5)
+
+
+def test_what_many_pictures_of_one_object_agree_on_is_of_one_object() -> None:
+    again = Resampling(40, groups=["one"] * 20 + ["other"] * 20, resamples=5)
+    assert (again.objects(), again.objects(np.arange(40) < 20)) == (2, 1)
+    found = interval("accuracy", again.mean(np.ones(40)), again.objects())
+    assert found.low == pytest.approx(metrics.wilson(1.0, 2)[0])
+
+
+@pytest.mark.parametrize("true", [1.0, 1.5, 3.0])
+def test_the_interval_of_a_calibration_error_covers_the_truth(true: float) -> None:
+    """The percentiles alone never covered the error of a model whose confidence is honest."""
+    rng = np.random.default_rng(4)
+    scores = rng.normal(0, 2, (60_000, 5))
+    given, chances = softmax(scores, 1.0), softmax(scores, true)
+    labels = (chances.cumsum(axis=1) > rng.random((60_000, 1))).argmax(axis=1)
+    truth = metrics.expected_calibration_error(labels, given)
+    # What is left of the scatter in 60,000 is no error of the model's.
+    covered = 0
+    for trial in range(100):
+        at = rng.integers(60_000, size=100)
+        again = Resampling(100, resamples=150, seed=trial)
+        ece = scores_of(labels[at], given[at].argmax(axis=1), given[at], 5, again)["ece"]
+        found = interval("ece", ece, again.objects())
+        covered += found.low - 0.005 <= truth <= found.high
+    assert covered >= 89
 
 
 def test_reliability_by_hand() -> None:

@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 from astrollava.errors import InvalidRequest
 from astrollava.prompts import DESCRIBE
 from astrollava_training.evaluate.label_table import scores_of
-from astrollava_training.evaluate.markdown import table
-from astrollava_training.evaluate.metrics import interval_of, mcnemar
+from astrollava_training.evaluate.markdown import NAMES, p_value, table
+from astrollava_training.evaluate.metrics import mcnemar
 from astrollava_training.evaluate.report import PICTURES, REPORT, plain
-from astrollava_training.evaluate.resampling import Draws, Resampling, detectable, needed
-from astrollava_training.evaluate.statement_table import statement_draws
+from astrollava_training.evaluate.resampling import (
+    Draws,
+    Resampling,
+    detectable,
+    interval,
+    intervals,
+    needed,
+)
+from astrollava_training.evaluate.statement_table import statement_draws, statement_units
 from astrollava_training.evaluate.statements import read
 
 __all__ = ["Comparison", "compare", "mcnemar"]
@@ -31,7 +38,8 @@ class Comparison:
     Attributes
     ----------
     about : mapping
-        The two models, the data, ``pictures`` in common and ``apart``, those in only one report.
+        The two models, by which ``rules`` they label, the data, ``pictures`` in common and
+        ``apart``, those in only one report.
     rows : mapping
         Score -> ``first``, ``second``, ``difference`` (second less first, paired; `Interval`),
         ``needed`` and ``detectable``. Of ``ece``, ``brier``, ``nll`` and ``aurc`` less is better.
@@ -57,20 +65,20 @@ class Comparison:
         """Return the tables."""
         about = self.about
         parts = [
-            f"# {about['second']} against {about['first']} on {about['data']}",
+            f"# {_name(about, 'second')} against {_name(about, 'first')} on {about['data']}",
             f"{about['pictures']} pictures in both reports"
             + (f", {about['apart']} in only one and left out" if about["apart"] else "")
             + ". Every difference is second less first on the same pictures, with the 95 % interval"
-            " of the bootstrap ± its standard error; `needed` is how many pictures show it with a"
-            " power of 80 % at 5 %, `detectable` the smallest difference these pictures show. Of"
-            " ECE, Brier, NLL and AURC less is better.",
-            table(self.rows),
+            " of the bootstrap (Wilson's or Tango's where no resample differs) ± its standard"
+            " error; `needed` is how many pictures show it with a power of 80 % at 5 %,"
+            " `detectable` the smallest difference these pictures show. Of ECE, Brier, NLL and AURC less is better.",
+            table({NAMES.get(name, name): row for name, row in self.rows.items()}),
         ]
         if self.mcnemar:
             parts.append(
                 f"Labelled rightly by only the first: {self.mcnemar['only_first']:.0f}; by only the"
                 f" second: {self.mcnemar['only_second']:.0f}; exact McNemar test"
-                f" p = {self.mcnemar['p']:.3g}."
+                f" {p_value(self.mcnemar['p'])}."
             )
         parts.append(f"Same label: {self.same_label:.3f}. Same description: {self.same_text:.3f}.")
         return "\n\n".join(parts) + "\n"
@@ -129,14 +137,14 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
         rows, test = _labels(labelled, len(about_a["classes"]), resamples, seed)
     rows |= _cosines(pairs, resamples, seed)
     if any(a["truth"] for a, _ in pairs):
-        rows |= _differences(
-            [_statements(side, again) for side in zip(*pairs, strict=True)], len(pairs)
-        )
+        said = [_statements(side, again) for side in zip(*pairs, strict=True)]
+        rows |= _differences([draws for draws, _ in said], len(pairs), [units for _, units in said])
     told = [[row["texts"].get(DESCRIBE.id) for row in pair] for pair in pairs]
     return Comparison(
         about={
             "first": about_a["model"],
             "second": about_b["model"],
+            "rules": {"first": about_a.get("rule"), "second": about_b.get("rule")},
             "data": about_a["data"],
             "pictures": len(both),
             "apart": len(rows_a) + len(rows_b) - 2 * len(both),
@@ -148,6 +156,14 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
         same_label=float(np.mean([_label(a) == _label(b) for a, b in pairs])),
         same_text=float(np.mean([a == b for a, b in told])),
     )
+
+
+def _name(about: Mapping[str, Any], side: str) -> str:
+    """Return the model's name, and by which rule it labels where that alone tells two apart."""
+    rules = about["rules"]
+    if about["first"] != about["second"] or rules["first"] == rules["second"]:
+        return str(about[side])
+    return f"{about[side]} by the rule {rules[side]}"
 
 
 def _read(folder: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -184,7 +200,7 @@ def _labels(
         "only_second": only_second,
         "p": mcnemar(only_first, only_second),
     }
-    return _differences(sides, len(pairs)), test
+    return _differences(sides, len(pairs), [again.objects()] * 2), test
 
 
 def _cosines(pairs: list[Any], resamples: int, seed: int) -> dict[str, dict[str, Any]]:
@@ -198,23 +214,34 @@ def _cosines(pairs: list[Any], resamples: int, seed: int) -> dict[str, dict[str,
         {"cosine": again.mean(np.array([row["cosine"] for row in side]))}
         for side in zip(*told, strict=True)
     ]
-    return _differences(sides, len(told))
+    return _differences(sides, len(told), [again.objects()] * 2)
 
 
-def _statements(rows: tuple[Any, ...], again: Resampling) -> dict[str, Draws]:
+def _statements(
+    rows: tuple[Any, ...], again: Resampling
+) -> tuple[dict[str, Draws], dict[str, int]]:
+    """Return the scores, and of how many objects each is made."""
     said = [read(row["texts"][DESCRIBE.id]) for row in rows]
-    found = statement_draws(said, [row["truth"] for row in rows], again)
-    return {f"statements {name}": draws for name, draws in found.items()}
+    truths = [row["truth"] for row in rows]
+    draws, units = statement_draws(said, truths, again), statement_units(said, truths, again)
+    return (
+        {f"statements {name}": found for name, found in draws.items()},
+        {f"statements {name}": found for name, found in units.items()},
+    )
 
 
-def _differences(sides: Sequence[Mapping[str, Draws]], count: int) -> dict[str, dict[str, Any]]:
+def _differences(
+    sides: Sequence[Mapping[str, Draws]], count: int, units: Sequence[int | Mapping[str, int]]
+) -> dict[str, dict[str, Any]]:
     first, second = sides
+    alone = [intervals(draws, own) for draws, own in zip(sides, units, strict=True)]
     found = {}
     for name in first:
-        gap = interval_of(second[name] - first[name])
+        objects = min(own if isinstance(own, int) else own[name] for own in units)
+        gap = interval(name, second[name] - first[name], objects, difference=True)
         found[name] = {
-            "first": interval_of(first[name]),
-            "second": interval_of(second[name]),
+            "first": alone[0][name],
+            "second": alone[1][name],
             "difference": gap,
             "needed": needed(gap, count),
             "detectable": detectable(gap),

@@ -163,13 +163,21 @@ def probe_tables(
             "blank": [yes_or_no(blank[p.feature], p.feature) for p in chosen],
             "random": [bool(v) for v in rng.integers(2, size=len(chosen))],
         }
-        draws = {
-            name: _scores(resampling, _counts(chosen, said, len(truths)))
-            for name, said in told.items()
+        counts = {name: _counts(chosen, said, len(truths)) for name, said in told.items()}
+        draws = {name: _scores(resampling, count) for name, count in counts.items()}
+        rows: dict[str, Row] = {
+            name: dict(intervals(scores, _units(resampling, counts[name])))
+            for name, scores in draws.items()
         }
-        rows: dict[str, Row] = {name: dict(intervals(scores)) for name, scores in draws.items()}
         if chosen:
-            rows["margin"] = dict(lead(draws, ("accuracy",), count=len(truths)))
+            rows["margin"] = dict(
+                lead(
+                    draws,
+                    ("accuracy",),
+                    count=len(truths),
+                    units=resampling.objects(counts["model"][:, 0]),
+                )
+            )
         asked = dict.fromkeys(FEATURES, 0)
         for probe in chosen:
             asked[probe.feature] += not probe.there
@@ -210,6 +218,21 @@ def _scores(resampling: Resampling, counts: NDArray[np.float64]) -> dict[str, Dr
     }
 
 
+def _units(resampling: Resampling, counts: NDArray[np.float64]) -> dict[str, int]:
+    """Count the objects that each of `_scores` is made of."""
+    asked, _, yes, _, there, _ = counts.T
+    every = resampling.objects(asked)
+    return {
+        "accuracy": every,
+        "precision": resampling.objects(yes),
+        "recall": resampling.objects(there),
+        "f1": resampling.objects(yes + there),
+        "yes": every,
+        "false_yes": resampling.objects(asked - there),
+        "unanswered": every,
+    }
+
+
 def description_table(
     truths: Truths,
     descriptions: Sequence[str],
@@ -243,8 +266,9 @@ def description_table(
     }
     table: dict[str, Row] = {}
     for name, texts in rows.items():
-        cells = [_claims(text, truth) for text, truth in zip(texts, truths, strict=True)]
-        stated, decided, wrong, claims, any_claim, one = resampling.sums(np.array(cells)).T
+        cells = np.array([_claims(text, truth) for text, truth in zip(texts, truths, strict=True)])
+        stated, decided, wrong, claims, any_claim, one = resampling.sums(cells).T
+        every = resampling.objects()
         table[name] = dict(
             intervals(
                 {
@@ -253,7 +277,14 @@ def description_table(
                     "undecided": ratio(stated - decided, stated),
                     "claims": ratio(claims, one),
                     "claiming": ratio(any_claim, one),
-                }
+                },
+                {
+                    "stated": every,
+                    "unsupported": resampling.objects(cells[:, 1]),
+                    "undecided": resampling.objects(cells[:, 0]),
+                    "claims": every,
+                    "claiming": every,
+                },
             )
         )
     return table

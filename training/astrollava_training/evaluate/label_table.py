@@ -59,9 +59,10 @@ def label_table(
         "random": (drawn(count, classes, seed), None),
         "oracle": _told(np.eye(classes)[labels]),
     }
+    units = again.objects()
     draws = {name: scores_of(labels, *given, classes, again) for name, given in rows.items()}
-    table: dict[str, Row] = {name: dict(intervals(scores)) for name, scores in draws.items()}
-    margin = lead(draws, _LEADING, count=count)
+    table: dict[str, Row] = {name: dict(intervals(scores, units)) for name, scores in draws.items()}
+    margin = lead(draws, _LEADING, count=count, units=units)
     right, other = rows["model"][0] == labels, rows[str(margin["over"])][0] == labels
     # The bootstrap of a handful of pictures is surer than they allow.
     margin["p"] = mcnemar(int((right & ~other).sum()), int((other & ~right).sum()))
@@ -138,5 +139,7 @@ def calibration_table(
     table = {}
     for name, given in rows.items():
         scores = scores_of(labels, given.argmax(axis=1), given, given.shape[1], again)
-        table[name] = intervals({key: scores[key] for key in ("ece", "brier", "nll", "aurc")})
+        table[name] = intervals(
+            {key: scores[key] for key in ("ece", "brier", "nll", "aurc")}, again.objects()
+        )
     return table

@@ -19,6 +19,7 @@ __all__ = [
     "feature_rows",
     "few_of_class",
     "markdown",
+    "p_value",
     "question_rows",
     "quoted",
     "sentence",
@@ -28,6 +29,9 @@ __all__ = [
 
 #: Pictures of a class below which its recall is told to say little.
 _FEW = 10
+
+#: What is told as less, or more, than this.
+_LEAST_P, _MOST_NEEDED = 0.001, 1_000_000
 
 NAMES: Mapping[str, str] = {
     "top_2": "top-2",
@@ -45,9 +49,10 @@ NAMES: Mapping[str, str] = {
 """How scores are written in tables."""
 
 _ABOUT_ROWS = """Every score stands beside answers that need no picture; brackets are 95 % intervals
-of the bootstrap over {what}, ± standard errors. `constant` is the best single answer, chosen on
-these very pictures; `prior` the training split's commonest; `shuffled` the model's answers to other
-pictures; `blank` its answer to a black picture; `random` a random one; `oracle` the truth itself.
+of the bootstrap over {what} (Wilson's where no resample differs), ± standard errors. `constant` is
+the best single answer, chosen on these very pictures; `prior` the training split's commonest;
+`shuffled` the model's answers to other pictures; `blank` its answer to a black picture; `random` a
+random one; `oracle` the truth itself.
 `margin` is the model's lead over the best blind row (`over`), on the same resamples; `needed` is
 how many pictures show a lead of that size with a power of 80 % at 5 %, `detectable` the smallest
 lead that these pictures show; `p`, of labels, is that of the exact McNemar test."""
@@ -131,7 +136,8 @@ def about_calibration(calibration: Mapping[str, Any]) -> str:
 
 def _verdict(report: Evaluation) -> str:
     beats, count = "yes" if report.beats_blind else "no", report.about["labelled"]
-    return f"Beats every blind answer in accuracy: {beats} (n = {count})."
+    p = p_value(report.labels["margin"]["p"])
+    return f"Beats every blind answer in accuracy: {beats} (n = {count}; exact McNemar test {p})."
 
 
 def quoted(notes: Iterable[str]) -> list[str]:
@@ -208,14 +214,24 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     names = [NAMES.get(column, column) for column in columns]
     lines = [f"| | {' | '.join(names)} |", "|---" * (len(columns) + 1) + "|"]
     for name, row in rows.items():
-        lines.append(f"| {name} | {' | '.join(cell(row.get(key)) for key in columns)} |")
+        lines.append(f"| {name} | {' | '.join(cell(row.get(key), key) for key in columns)} |")
     return "\n".join(lines)
 
 
-def cell(value: Any) -> str:
-    """Return a value as a table has it; a dash for what is not known."""
+def p_value(p: float) -> str:
+    """Return a p in words: no chance is none."""
+    return "p < 0.001" if p < _LEAST_P else f"p = {p:.3f}"
+
+
+def cell(value: Any, column: str = "") -> str:
+    """Return a value as a table has it, in the column; a dash for what is not known."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
+    if column == "p":
+        return p_value(value).removeprefix("p ").removeprefix("= ")
+    if column == "needed" and value > _MOST_NEEDED:
+        # No more digits than the difference itself has.
+        return f"> {_MOST_NEEDED:,}"
     if isinstance(value, Interval):
         if math.isnan(value.value):
             return "–"

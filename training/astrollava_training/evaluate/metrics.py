@@ -102,12 +102,13 @@ def expected_calibration_error(
 
 @dataclass(frozen=True)
 class Interval:
-    """A score with the 95 % interval of the bootstrap.
+    """A score with its 95 % interval, which always has the score in it.
 
     Attributes
     ----------
     value, low, high : float
-        The score on all pictures, and the 2.5 and 97.5 percentiles over resampled pictures.
+        The score on all pictures, and the ends of the interval (see `interval_of`); NaN where none
+        can be told.
     error : float
         Its standard error: the standard deviation over resampled pictures.
     """
@@ -122,7 +123,12 @@ class Interval:
 
 
 def bootstrap(
-    score: Callable[[NDArray[np.intp]], float], count: int, *, resamples: int = 1000, seed: int = 0
+    score: Callable[[NDArray[np.intp]], float],
+    count: int,
+    *,
+    ends: tuple[float, float] = (-math.inf, math.inf),
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> Interval:
     """Resample pictures with replacement and score each resample.
 
@@ -133,6 +139,8 @@ def bootstrap(
         both on the same numbers.
     count : int
         Number of pictures.
+    ends : tuple of float
+        Least and greatest score there can be.
     resamples : int
         Number of resamples.
     seed : int
@@ -153,10 +161,17 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     value = score(np.arange(count)) if count else float("nan")
     again = [] if math.isnan(value) else range(resamples)
-    return interval_of(np.array([value, *(score(rng.integers(count, size=count)) for _ in again)]))
+    draws = np.array([value, *(score(rng.integers(count, size=count)) for _ in again)])
+    return interval_of(draws, units=count, ends=ends)
 
 
-def interval_of(draws: NDArray[np.floating]) -> Interval:
+def interval_of(
+    draws: NDArray[np.floating],
+    *,
+    units: int = 0,
+    ends: tuple[float, float] = (-math.inf, math.inf),
+    biased: bool = False,
+) -> Interval:
     """Return the interval of a score.
 
     Parameters
@@ -164,18 +179,62 @@ def interval_of(draws: NDArray[np.floating]) -> Interval:
     draws : ndarray, shape (1 + resamples,)
         The score on all pictures, then on each resample; NaN where it is undefined, as it is where
         a resample leaves out every picture that it is defined on.
+    units : int
+        Objects that the score is made of.
+    ends : tuple of float
+        Least and greatest score there can be.
+    biased : bool
+        Resampling raises the score, as it raises a calibration error; or it is a difference of two
+        such, where `ends` has values below zero.
 
     Returns
     -------
     Interval
-        All of it NaN where the score is undefined.
+        The 2.5 and 97.5 percentiles of the resamples. Where all resamples are the same, up to
+        ``z² / (units + z²)`` of the objects may yet be other, as far as the score goes: Wilson's
+        interval of none or all of so many, and Tango's (1998) of pairs none of which differ. Of a
+        score without ends there is none, then. Where `biased`, the bias is taken off. All of it is
+        NaN where the score is undefined.
     """
     value, resampled = float(draws[0]), draws[1:][~np.isnan(draws[1:])]
     if math.isnan(value) or not resampled.size:
         return Interval(value, math.nan, math.nan, math.nan)
-    low, high = np.percentile(resampled, [2.5, 97.5])
     error = float(resampled.std(ddof=1)) if resampled.size > 1 else math.nan
-    return Interval(value, float(low), float(high), error)
+    if np.ptp(np.append(resampled, value)) < _SAME:
+        # What is the same in every resample was never otherwise: that is little of few objects.
+        other = wilson(0.0, units)[1] if units else math.nan
+        low, high = (value + other * (end - value) for end in ends)
+        if not (math.isfinite(low) and math.isfinite(high)):
+            low = high = math.nan
+        return Interval(value, low, high, 0.0)
+    low, high = map(float, np.percentile(resampled, [2.5, 97.5]))
+    if biased:
+        low, high = _without_bias(value, resampled, (low, high), signed=ends[0] < 0)
+        low, high = max(low, ends[0]), min(high, ends[1])
+    return Interval(value, min(low, value), max(high, value), error)
+
+
+#: Scores nearer than this are the same but for rounding.
+_SAME = 1e-9
+
+
+def _without_bias(
+    value: float, resampled: NDArray[np.floating], ends: tuple[float, float], *, signed: bool
+) -> tuple[float, float]:
+    """Return the ends of an interval less what resampling adds.
+
+    A mean of absolute gaps grows with their scatter: on a sample it lies above the truth, on a
+    resample as much again above the sample. In squares the two are alike whether the gaps are large
+    or nothing but scatter, so it is squares that the bootstrap's bias (Efron & Tibshirani 1993,
+    ch. 10) is taken off: once from the upper end, which leaves the sample's own, twice from the
+    lower, so that a model whose confidence is honest may have no error at all.
+    """
+    low, high = ends
+    if signed:  # of a difference, what the two add to it
+        added = float(resampled.mean()) - value
+        return low - added, high - added
+    added = float((resampled**2).mean()) - value**2
+    return math.sqrt(max(low**2 - 2 * added, 0.0)), math.sqrt(max(high**2 - added, 0.0))
 
 
 def reliability(

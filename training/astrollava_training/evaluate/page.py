@@ -21,6 +21,7 @@ from astrollava_training.evaluate.markdown import (
     cell,
     feature_rows,
     few_of_class,
+    p_value,
     question_rows,
     sentence,
     shown,
@@ -50,6 +51,7 @@ def page(report: Evaluation) -> str:
         style=Markup(_file("report.css")),  # noqa: S704 - ours
         table=_table,
         cell=cell,
+        p_value=p_value,
         shown=shown,
         labels=_columns(report.labels, lambda column: column not in _OF_PROBABILITIES),
         probabilities=_columns(report.labels, _OF_PROBABILITIES.__contains__),
@@ -127,9 +129,9 @@ def _told_of_margin(rows: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     needed, detectable = margin.get("needed"), margin.get("detectable")
     return (
-        f"The best blind row is {margin['over']}. To see a lead of that size takes"
-        f" {'–' if needed is None else needed} pictures; these show one of {cell(detectable)}."
-        + (f" Exact McNemar test: p = {margin['p']:.2g}." if "p" in margin else "")
+        f"The best blind row is {margin['over']}. To see a difference of that size takes"
+        f" {cell(needed, 'needed')} pictures; these show one of {cell(detectable)}."
+        + (f" Exact McNemar test: {p_value(margin['p'])}." if "p" in margin else "")
     )
 
 
@@ -141,7 +143,7 @@ def _table(rows: Mapping[str, Mapping[str, Any]]) -> Markup:
     head = Markup("").join(Markup("<th>{}</th>").format(NAMES.get(c, c)) for c in columns)
     lines = []
     for name, row in rows.items():
-        cells = Markup("").join(map(_cell, (row.get(column) for column in columns)))
+        cells = Markup("").join(_cell(row.get(c), c) for c in columns)
         kind = f"row-{name}" if name in ("model", "margin", "oracle") else "row"
         lines.append(
             Markup('<tr class="{}"><th scope="row">{}</th>{}</tr>').format(kind, name, cells)
@@ -152,13 +154,13 @@ def _table(rows: Mapping[str, Mapping[str, Any]]) -> Markup:
     ).format(head, Markup("").join(lines), told and Markup("<p>{}</p>").format(told))
 
 
-def _cell(value: Any) -> Markup:
+def _cell(value: Any, column: str) -> Markup:
     score, _, rest = cell(value).partition(" ")
     if isinstance(value, Interval) and rest:
         brackets, sign, error = rest.partition(" ± ")
         below = Markup("{}<br>{}").format(brackets, f"± {error}") if sign else brackets
         return Markup("<td>{}<br><small>{}</small></td>").format(score, below)
-    return Markup("<td>{}</td>").format(cell(value))
+    return Markup("<td>{}</td>").format(cell(value, column))
 
 
 def _card(report: Evaluation, name: str) -> dict[str, Any]:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrollava_training.evaluate.baselines import Truths, commonest, derangement, drawn
-from astrollava_training.evaluate.metrics import interval_of
-from astrollava_training.evaluate.resampling import Draws, Resampling, lead, ratio
+from astrollava_training.evaluate.resampling import Draws, Resampling, interval, lead, ratio
 from astrollava_training.evaluate.statements import read_answer
 from astrollava_training.evaluate.truth import answers
 
@@ -108,13 +107,14 @@ def _rows(
     """Make rows of what is right, asked and unanswered of each picture."""
     draws: dict[str, dict[str, Draws]] = {}
     rows: dict[str, dict[str, Any]] = {}
+    there = counts["model"][:, 1] > 0
+    units = again.objects(there)
     for name, count in counts.items():
         sums = again.sums(count)
         draws[name] = {"agreement": ratio(sums[:, 0], sums[:, 1])}
         whole = count.sum(axis=0)
         rows[name] = {
-            "agreement": interval_of(draws[name]["agreement"]),
+            "agreement": interval("agreement", draws[name]["agreement"], units),
             "unanswered": float(whole[2] / whole[1]) if whole[1] else 0.0,
         }
-    asked = int((counts["model"][:, 1] > 0).sum())
-    return rows | {"margin": lead(draws, ("agreement",), count=asked)}
+    return rows | {"margin": lead(draws, ("agreement",), count=int(there.sum()), units=units)}

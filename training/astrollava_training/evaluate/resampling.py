@@ -15,13 +15,34 @@ from numpy.typing import NDArray
 
 from astrollava_training.evaluate.metrics import Interval, interval_of
 
-__all__ = ["Draws", "Resampling", "detectable", "intervals", "lead", "needed", "ratio"]
+__all__ = [
+    "Draws",
+    "Resampling",
+    "detectable",
+    "interval",
+    "intervals",
+    "lead",
+    "needed",
+    "ratio",
+]
 
 #: A score on all pictures, then on each resample; shape (1 + resamples,).
 Draws = NDArray[np.float64]
 
 #: Normal quantiles of a two-sided test at 5 % and of a power of 80 %.
 _SIGNIFICANCE, _POWER = 1.959964, 0.841621
+
+#: Score -> least and greatest it can be, where that is not 0 and 1.
+_ENDS: Mapping[str, tuple[float, float]] = {
+    "brier": (0.0, 2.0),
+    "nll": (0.0, math.inf),
+    "cosine": (-1.0, 1.0),
+    "stated": (0.0, math.inf),
+    "claims": (0.0, math.inf),
+}
+
+#: Scores that resampling raises.
+_BIASED = ("ece",)
 
 _ROWS = 100  # resamples multiplied at a time: bounds the memory
 
@@ -45,11 +66,16 @@ class Resampling:
         member = np.unique(groups, return_inverse=True)[1] if len(groups) else np.arange(count)
         objects = int(member.max()) + 1 if count else 0
         self.count = count
+        self._member = member
         self._weights = np.ones((1 + resamples, count), np.float32)
         rng = np.random.default_rng(seed)
         for row in self._weights[1:]:
             drawn = np.bincount(rng.integers(objects, size=objects), minlength=objects)
             row[:] = drawn[member]
+
+    def objects(self, among: NDArray[np.generic] | None = None) -> int:
+        """Return how many objects there are, or are among the pictures for which this is true."""
+        return len(np.unique(self._member if among is None else self._member[among.astype(bool)]))
 
     def sums(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Add up what the pictures contribute.
@@ -96,9 +122,30 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
 
-def intervals(scores: Mapping[str, Draws]) -> dict[str, Interval]:
-    """Return the interval of each score."""
-    return {name: interval_of(draws) for name, draws in scores.items()}
+def interval(name: str, draws: Draws, units: int, *, difference: bool = False) -> Interval:
+    """Return the interval of a score, by what its name says of it.
+
+    Parameters
+    ----------
+    name : str
+        Of the score: tells between what it lies.
+    draws : Draws
+    units : int
+        Objects that it is made of.
+    difference : bool
+        Of two such scores.
+    """
+    low, high = _ENDS.get(name, (0.0, 1.0))
+    ends = (low - high, high - low) if difference else (low, high)
+    return interval_of(draws, units=units, ends=ends, biased=name in _BIASED)
+
+
+def intervals(scores: Mapping[str, Draws], units: int | Mapping[str, int]) -> dict[str, Interval]:
+    """Return the interval of each score, made of so many objects, each or all."""
+    return {
+        name: interval(name, draws, units if isinstance(units, int) else units[name])
+        for name, draws in scores.items()
+    }
 
 
 def lead(
@@ -106,6 +153,7 @@ def lead(
     scores: Sequence[str],
     *,
     count: int,
+    units: int | None = None,
 ) -> dict[str, Interval | str | int | float | None]:
     """Return how far a model is ahead of the best row that needs no picture, on the same resamples.
 
@@ -117,6 +165,8 @@ def lead(
         The scores, all of which are better when higher; the first is the one that decides.
     count : int
         Pictures.
+    units : int, optional
+        Objects that they show; as many by default.
 
     Returns
     -------
@@ -132,9 +182,9 @@ def lead(
             continue
         best = max(rivals, key=lambda name: rows[name][score][0])
         ahead = rows["model"][score] - rows[best][score]
-        found[score] = interval_of(ahead)
+        gap = interval(score, ahead, count if units is None else units, difference=True)
+        found[score] = gap
         if score == scores[0]:
-            gap = interval_of(ahead)
             found["over"] = best
             found["needed"] = needed(gap, count)
             found["detectable"] = detectable(gap)
@@ -168,5 +218,8 @@ def needed(difference: Interval, count: int) -> int | None:
 
 
 def detectable(difference: Interval) -> float:
-    """Return the smallest difference that as many pictures show, at 5 % with a power of 80 %."""
-    return (_SIGNIFICANCE + _POWER) * difference.error
+    """Return the smallest difference that as many pictures show, at 5 % with a power of 80 %.
+
+    NaN where no resample differs: there is no error to go by.
+    """
+    return math.nan if not difference.error > 0 else (_SIGNIFICANCE + _POWER) * difference.error

@@ -189,7 +189,7 @@ class _Labels:
             scores = scores_of(
                 self._labels, given.argmax(axis=1), None, given.shape[1], self._again
             )
-            found[kind] = dict(intervals(scores))
+            found[kind] = dict(intervals(scores, self._again.objects()))
         return found
 
     def _calibration(self, own: NDArray[np.float64]) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def similarity_table(
         "oracle": between[labels],
     }
     at = np.arange(len(labels))
+    units = again.objects()
     draws = {
         name: {
             "cosine": again.mean(cosines[at, labels]),
@@ -131,7 +132,7 @@ def similarity_table(
         }
         for name, cosines in rows.items()
     }
-    table: dict[str, Row] = {name: dict(intervals(scores)) for name, scores in draws.items()}
+    table: dict[str, Row] = {name: dict(intervals(scores, units)) for name, scores in draws.items()}
     table["constant"]["text"] = candidates[best]
-    margin = lead(draws, ("cosine", "nearest_class"), count=len(labels))
+    margin = lead(draws, ("cosine", "nearest_class"), count=len(labels), units=units)
     return table | {"margin": margin}, said[at, labels]

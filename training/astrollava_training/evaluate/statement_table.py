@@ -93,10 +93,10 @@ def statement_table(
     table: dict[str, Row] = {}
     for name, statements in rows.items():
         draws[name] = statement_draws(statements, truths, again)
-        table[name] = dict(intervals(draws[name]))
+        table[name] = dict(intervals(draws[name], statement_units(statements, truths, again)))
         table[name]["stated"] = sum(map(len, statements)) / max(len(statements), 1)
         table[name]["contradictions"] = sum(CONTRADICTION in s.values() for s in statements)
-    return table | {"margin": lead(draws, ("f1",), count=len(truths))}
+    return table | {"margin": lead(draws, ("f1",), count=len(truths), units=again.objects())}
 
 
 def feature_tables(
@@ -132,16 +132,21 @@ def feature_tables(
             for name, statements in said.items()
         }
         rows = {"model": named.pop("model"), "constant": np.ones(len(truths), bool), **named}
-        draws = {}
+        draws, units = {}, {}
         for name, given in rows.items():
             parts = np.stack([given & there, given & decided, there], axis=1)
             sums = again.sums(parts)
+            units[name] = _units(parts, again)
             draws[name] = _scores(sums[:, 0], sums[:, 1], sums[:, 2])
         tables[feature] = {
             "n": int(decided.sum()),
             "there": int(there.sum()),
-            "rows": {name: dict(intervals(scores)) for name, scores in draws.items()}
-            | {"margin": lead(draws, ("f1",), count=int(decided.sum()))},
+            "rows": {name: dict(intervals(scores, units[name])) for name, scores in draws.items()}
+            | {
+                "margin": lead(
+                    draws, ("f1",), count=int(decided.sum()), units=again.objects(decided)
+                )
+            },
         }
     return tables
 
@@ -152,6 +157,23 @@ def statement_draws(
     """Return precision, recall and F1 of statements, on all pictures and on each resample."""
     sums = again.sums(_counts(said, truths))
     return _scores(sums[:, 0], sums[:, 1], sums[:, 2])
+
+
+def statement_units(
+    said: Sequence[Mapping[str, str]], truths: Truths, again: Resampling
+) -> dict[str, int]:
+    """Return of how many objects each score of `statement_draws` is made."""
+    return _units(_counts(said, truths), again)
+
+
+def _units(counts: NDArray[np.generic], again: Resampling) -> dict[str, int]:
+    """Count objects with anything named, with anything there, and with either."""
+    named, there = counts[:, 1].astype(bool), counts[:, 2].astype(bool)
+    return {
+        "precision": again.objects(named),
+        "recall": again.objects(there),
+        "f1": again.objects(named | there),
+    }
 
 
 def _scores(

@@ -28,7 +28,8 @@ one that nothing changes."""
 _OPTIONS = """`any order` is right in all orders of the options; `letter` always takes the letter
 that is right most often, `longest` the longest option."""
 
-_BRACKETS = """. Brackets are 95 % intervals of the bootstrap over pictures, ± standard errors;
+_BRACKETS = """. Brackets are 95 % intervals of the bootstrap over pictures (Wilson's where
+no resample differs), ± standard errors;
 {resamples} resamples, seed {seed}."""
 
 

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from astrollava.prompts import DESCRIBE
 from astrollava_training.evaluate.collect import Answers
 from astrollava_training.evaluate.items import AS_IT_IS
-from astrollava_training.evaluate.metrics import interval_of
 from astrollava_training.evaluate.plan import Plan
-from astrollava_training.evaluate.resampling import Resampling
+from astrollava_training.evaluate.resampling import Resampling, interval
 from astrollava_training.evaluate.statements import read
 from astrollava_training.evaluate.truth import agrees
 
@@ -62,14 +61,14 @@ def view_table(
         after = probabilities(answers.scores[there]).argmax(axis=1)
         was, now = (before == labels) * known, (after == labels) * known
         sums = again.sums(np.stack([was, now, known], axis=1))
-        right = again.sums(
-            np.array(
-                [
-                    _statements(answers.texts[DESCRIBE.id][j], own.items[i].truth)
-                    for i, j in zip(both, there, strict=True)
-                ]
-            )
+        said = np.array(
+            [
+                _statements(answers.texts[DESCRIBE.id][j], own.items[i].truth)
+                for i, j in zip(both, there, strict=True)
+            ]
         )
+        right = again.sums(said)
+        labelled, shown = again.objects(known), again.objects()
         texts = [
             own.texts[DESCRIBE.id][i] == answers.texts[DESCRIBE.id][j]
             for i, j in zip(both, there, strict=True)
@@ -77,11 +76,15 @@ def view_table(
         with np.errstate(divide="ignore", invalid="ignore"):
             table[name] = {
                 "n": len(both),
-                "accuracy": interval_of(sums[:, 1] / sums[:, 2]),
-                "change": interval_of((sums[:, 1] - sums[:, 0]) / sums[:, 2]),
-                "same_label": interval_of(again.mean(before == after)),
-                "precision": interval_of(right[:, 0] / right[:, 1]),
-                "same_text": interval_of(again.mean(np.array(texts))),
+                "accuracy": interval("accuracy", sums[:, 1] / sums[:, 2], labelled),
+                "change": interval(
+                    "change", (sums[:, 1] - sums[:, 0]) / sums[:, 2], labelled, difference=True
+                ),
+                "same_label": interval("same_label", again.mean(before == after), shown),
+                "precision": interval(
+                    "precision", right[:, 0] / right[:, 1], again.objects(said[:, 1])
+                ),
+                "same_text": interval("same_text", again.mean(np.array(texts)), shown),
             }
     return table
 

@@ -22,9 +22,16 @@ from astrollava_training.evaluate.baselines import Row, derangement
 from astrollava_training.evaluate.benchmarks.choices import Question
 from astrollava_training.evaluate.items import Item
 from astrollava_training.evaluate.journal import Journal
-from astrollava_training.evaluate.metrics import Interval, interval_of, mcnemar
+from astrollava_training.evaluate.metrics import Interval, mcnemar
 from astrollava_training.evaluate.models import Model
-from astrollava_training.evaluate.resampling import Draws, Resampling, intervals, lead, ratio
+from astrollava_training.evaluate.resampling import (
+    Draws,
+    Resampling,
+    interval,
+    intervals,
+    lead,
+    ratio,
+)
 
 __all__ = ["Chosen", "ask_questions", "question_report", "retention"]
 
@@ -153,14 +160,14 @@ def question_report(
     draws = {
         name: {"accuracy": resampling.mean(hits.astype(float))} for name, hits in given.items()
     }
-    rows: dict[str, Row] = {name: dict(intervals(row)) for name, row in draws.items()}
+    rows: dict[str, Row] = {name: dict(intervals(row, len(kept))) for name, row in draws.items()}
     compared = {name: row for name, row in draws.items() if name != "any order"}
     rows["margin"] = dict(lead(compared, ("accuracy",), count=len(kept)))
     same = ((orders == orders[:, :1]) | ~asked).all(axis=1)
     return {
         "n": len(kept),
         "rows": rows,
-        "consistency": interval_of(resampling.mean(same.astype(float))),
+        "consistency": interval("consistency", resampling.mean(same.astype(float)), len(kept)),
         "letters": _letters(kept, orders),
         "categories": _categories(kept, given["model"]),
     }
@@ -230,9 +237,9 @@ def retention(
     both: Draws = ratio(resampling.sums(first * second), resampling.sums(first))
     lost, gained = int((first > second).sum()), int((second > first).sum())
     found: Mapping[str, Interval] = {
-        "before": interval_of(resampling.mean(first)),
-        "after": interval_of(resampling.mean(second)),
-        "change": interval_of(resampling.mean(second - first)),
-        "kept": interval_of(both),
+        "before": interval("before", resampling.mean(first), len(told)),
+        "after": interval("after", resampling.mean(second), len(told)),
+        "change": interval("change", resampling.mean(second - first), len(told), difference=True),
+        "kept": interval("kept", both, int(first.sum())),
     }
     return {"n": len(told), **found, "lost": lost, "gained": gained, "p": mcnemar(lost, gained)}

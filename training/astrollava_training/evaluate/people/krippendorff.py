@@ -74,7 +74,11 @@ def alpha_interval(
     values = np.unique(table[~np.isnan(table)])
     counts = _counts(table, values)
     return bootstrap(
-        lambda at: _alpha(counts[at], values, level), len(counts), resamples=resamples, seed=seed
+        lambda at: _alpha(counts[at], values, level),
+        len(counts),
+        ends=(-1.0, 1.0),
+        resamples=resamples,
+        seed=seed,
     )
 
 

@@ -154,7 +154,9 @@ def score_ratings(ratings: Ratings, *, resamples: int = 1000, seed: int = 0) -> 
             "alpha": levels,
             "sources": {
                 source: {
-                    "mean": _clustered(own := _of(cells, source), resamples, seed),
+                    "mean": _clustered(
+                        own := _of(cells, source), (SCALE[0], SCALE[-1]), resamples, seed
+                    ),
                     "n": sum(map(len, own.values())),
                 }
                 for source in sources
@@ -197,7 +199,9 @@ def _of(cells: _Cells, source: str, other: str | None = None) -> dict[str, list[
     return found
 
 
-def _clustered(groups: Mapping[str, Sequence[float]], resamples: int, seed: int) -> Interval:
+def _clustered(
+    groups: Mapping[str, Sequence[float]], ends: tuple[float, float], resamples: int, seed: int
+) -> Interval:
     totals = np.array([[sum(own), len(own)] for own in groups.values()]).reshape(-1, 2)
 
     if len(totals) == 1:
@@ -208,14 +212,15 @@ def _clustered(groups: Mapping[str, Sequence[float]], resamples: int, seed: int)
         total, count = totals[at].sum(axis=0)
         return float(total / count)
 
-    return bootstrap(mean, len(totals), resamples=resamples, seed=seed)
+    return bootstrap(mean, len(totals), ends=ends, resamples=resamples, seed=seed)
 
 
 def _pair(cells: _Cells, one: str, other: str, resamples: int, seed: int) -> dict[str, Any]:
     leads = _of(cells, one, other)
+    widest = SCALE[-1] - SCALE[0]
     every = np.array([lead for own in leads.values() for lead in own])
     return {
-        "difference": _clustered(leads, resamples, seed),
+        "difference": _clustered(leads, (-widest, widest), resamples, seed),
         "n": len(every),
         "better": float(np.mean(every > 0)) if len(every) else float("nan"),
         "worse": float(np.mean(every < 0)) if len(every) else float("nan"),

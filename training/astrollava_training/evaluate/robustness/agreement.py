@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from astrollava_training.evaluate.baselines import Row, derangement
 from astrollava_training.evaluate.features import FEATURES, yes_or_no
-from astrollava_training.evaluate.metrics import interval_of
-from astrollava_training.evaluate.resampling import Draws, Resampling, ratio
+from astrollava_training.evaluate.resampling import Draws, Resampling, interval, ratio
 from astrollava_training.evaluate.statements import read
 
 __all__ = ["Said", "agreement_row", "alike", "share_row"]
@@ -92,13 +91,16 @@ def agreement_row(
         resampling,
     )
     moved = np.abs(one.probabilities - other.probabilities).sum(axis=1) / 2
-    row["moved"] = interval_of(resampling.mean(moved))
+    row["moved"] = interval("moved", resampling.mean(moved), resampling.objects())
     known = (labels >= 0).astype(np.float64)
     if known.any():
         right = np.stack([(first == labels) * known, (second == labels) * known, known], axis=1)
+        units = resampling.objects(known)
         before, now, count = resampling.sums(right).T
-        row["accuracy"] = interval_of(ratio(now, count))
-        row["accuracy lost"] = interval_of(ratio(before - now, count))
+        row["accuracy"] = interval("accuracy", ratio(now, count), units)
+        row["accuracy lost"] = interval(
+            "accuracy lost", ratio(before - now, count), units, difference=True
+        )
     return row
 
 
@@ -122,10 +124,11 @@ def share_row(
     share = resampling.mean(np.asarray(same, np.float64))
     chance = resampling.mean(np.asarray(by_chance, np.float64))
     kappa: Draws = ratio(share - chance, 1.0 - chance)
+    units = resampling.objects()
     return {
-        name: interval_of(share),
-        f"{name} by chance": interval_of(chance),
-        f"{name} kappa": interval_of(kappa),
+        name: interval(name, share, units),
+        f"{name} by chance": interval(name, chance, units),
+        f"{name} kappa": interval(name, kappa, units, difference=True),
     }
 
 
