@@ -71,7 +71,8 @@ class Comparison:
             + ". Every difference is second less first on the same pictures, with the 95 % interval"
             " of the bootstrap (Wilson's or Tango's where no resample differs) ± its standard"
             " error; `needed` is how many pictures show it with a power of 80 % at 5 %,"
-            " `detectable` the smallest difference these pictures show. Of ECE, Brier, NLL and AURC less is better.",
+            " `detectable` the smallest difference these pictures show. Of ECE, Brier,"
+            " NLL and AURC less is better.",
             table({NAMES.get(name, name): row for name, row in self.rows.items()}),
         ]
         if self.mcnemar:
