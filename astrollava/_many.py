@@ -265,6 +265,12 @@ def _flight(
 
 
 def _several(sources: Iterable[Any]) -> Iterable[Any]:
+    if hasattr(sources, "colnames"):
+        raise InvalidRequest(
+            f"sources is a {type(sources).__name__}, and nothing says how its rows become images",
+            expected="an iterable of images, such as a column of paths: list(table['path'])",
+            hint="Where its rows are positions, say where to fetch them: fetch='auto', size=...",
+        )
     if isinstance(sources, (str, bytes, PathLike)) or not isinstance(sources, Iterable):
         raise InvalidRequest(
             f"sources is a single {type(sources).__name__}",

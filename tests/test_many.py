@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from astrollava import Describer
 from astrollava._flight import in_flight
@@ -172,6 +173,13 @@ def test_a_single_source_is_told_so_at_once(describer: Describer, sources: objec
     for many in (describer.describe_many, describer.classify_many):
         with pytest.raises(InvalidRequest, match="single"):
             many(sources)  # type: ignore[arg-type,operator]
+
+
+def test_a_table_without_a_service_is_told_what_is_missing(describer: Describer) -> None:
+    """Its rows are no images: "a single Table" sends its reader the wrong way."""
+    table = Table({"ra": [150.1], "dec": [2.2]})
+    with pytest.raises(InvalidRequest, match=r"(?s)rows become images.*fetch='auto'"):
+        describer.describe_many(table)
 
 
 def test_wrong_options_are_told_before_anything_is_read(describer: Describer) -> None:
