@@ -115,7 +115,7 @@ def test_three_pictures_prove_nothing(votes: Path) -> None:
     assert report.labels["model"]["accuracy"].value == 1.0
     assert margin["p"] == 0.5
     assert not report.beats_blind
-    assert "in accuracy: no (n = 3)" in report.markdown()
+    assert "in accuracy: no (n = 3; exact McNemar test p = 0.500)" in report.markdown()
 
 
 def test_an_evaluation_is_repeatable(seeing: Any, votes: Path) -> None:
@@ -228,7 +228,10 @@ def test_a_report_is_strict_json_tables_of_equal_width_and_a_page(
 
     plain = json.loads(data.read_text(encoding="utf-8"), parse_constant=refuse)
     assert plain["beats_blind"] is True
-    assert plain["labels"]["model"]["accuracy"]["low"] == 1.0
+    # All of 178 right: Wilson's interval, 178 / (178 + z²) to 1.
+    accuracy = plain["labels"]["model"]["accuracy"]
+    assert accuracy["value"] == accuracy["high"] == 1.0
+    assert accuracy["low"] == pytest.approx(178 / (178 + 1.959964**2))
     assert plain["about"]["data_facts"]["sha256"]
     assert plain["about"]["versions"]["numpy"] == np.__version__
     assert "://" not in html.read_text("utf-8"), "the page fetches something"

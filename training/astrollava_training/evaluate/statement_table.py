@@ -13,7 +13,14 @@ from astrollava_training.evaluate.resampling import Draws, Resampling, intervals
 from astrollava_training.evaluate.statements import CONTRADICTION, TOPICS, read
 from astrollava_training.evaluate.truth import agrees
 
-__all__ = ["FEATURES", "feature_tables", "has_feature", "statement_draws", "statement_table"]
+__all__ = [
+    "FEATURES",
+    "feature_tables",
+    "has_feature",
+    "statement_draws",
+    "statement_table",
+    "statement_units",
+]
 
 FEATURES: Mapping[str, str] = {
     "bar": "bar",
