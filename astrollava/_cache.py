@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import re
@@ -181,21 +182,33 @@ class Shelf:
         bytes or None
             None where nothing is there; nothing where it is no file, or of another size.
         """
-        with contextlib.suppress(OSError):
-            opened = os.open(self.path(key), _OPEN)
-            try:
-                about = os.fstat(opened)
-                wanted = about.st_size if size is None else size
-                if not stat.S_ISREG(about.st_mode) or about.st_size != wanted:
-                    return b""
-                if size is None and wanted > most:
-                    return b""
-                with open(opened, "rb", closefd=False) as file:
-                    data = file.read(wanted)
-                    return data if len(data) == wanted else b""
-            finally:
-                os.close(opened)
+        with contextlib.suppress(OSError), self.opened(key) as (file, there):
+            wanted = there if size is None else size
+            if there != wanted or (size is None and wanted > most):
+                return b""
+            data = file.read(wanted)
+            return data if len(data) == wanted else b""
         return None
+
+    @contextlib.contextmanager
+    def opened(self, key: str) -> Iterator[tuple[BinaryIO, int]]:
+        """Open an entry: its file, and its bytes, -1 where it is no file.
+
+        Raises
+        ------
+        OSError
+            If nothing is there.
+        """
+        opened = os.open(self.path(key), _OPEN)
+        try:
+            about = os.fstat(opened)
+            if stat.S_ISREG(about.st_mode):
+                with open(opened, "rb", closefd=False) as file:
+                    yield file, about.st_size
+            else:
+                yield io.BytesIO(), -1
+        finally:
+            os.close(opened)
 
     def used(self, key: str) -> None:
         """Remember that an entry was of use: the time of its file says when it last was."""

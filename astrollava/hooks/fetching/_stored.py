@@ -7,16 +7,19 @@ a header; where that does not either, as with tables of distortions, the image i
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import zlib
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
 from astrollava.images import SkyImage
 from astrollava.images._quiet import quiet
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "load"]
 
 _MAGIC: Final = b"astrollava-cutout 2\n"
 _BEGIN: Final = len(_MAGIC) + 4
@@ -62,23 +65,37 @@ def encode(image: SkyImage) -> tuple[bytes, ...] | None:
             b"" if image.mask is None else np.packbits(image.mask).tobytes(),
         )
     )
-    return _MAGIC, _check(body), body
+    check = functools.reduce(_checked, _pieces(memoryview(body)), 0)
+    return _MAGIC, check.to_bytes(4, "little"), body
 
 
 def decode(data: bytes) -> SkyImage | None:
     """Turn bytes into the image that they were made of, or None if one bit of them is not right."""
-    if data[: len(_MAGIC)] != _MAGIC or data[len(_MAGIC) : _BEGIN] != _check(data, _BEGIN):
+    return load(io.BytesIO(data), len(data))
+
+
+def load(file: BinaryIO, size: int) -> SkyImage | None:
+    """Read the image that a file of so many bytes holds; None as `decode`."""
+    start = file.read(_BEGIN)
+    data = np.empty(max(0, size - _BEGIN), np.uint8)
+    check = 0
+    for piece in _pieces(data.data):
+        if file.readinto(piece) != len(piece):  # type: ignore[attr-defined]
+            return None
+        # At once, while the processor has it at hand.
+        check = _checked(check, piece)
+    if not data.size or start != _MAGIC + check.to_bytes(4, "little"):
         return None
-    begin = _BEGIN + 4 + int.from_bytes(data[_BEGIN : _BEGIN + 4], "little")
-    head = json.loads(data[_BEGIN + 4 : begin])
+    # What the image has for pixels cannot change behind its back.
+    data.flags.writeable = False
+    begin = 4 + int.from_bytes(data[:4].tobytes(), "little")
+    head = json.loads(data[4:begin].tobytes())
     bands, ny, nx = head["shape"]
-    count = bands * ny * nx
-    # Bytes cannot change behind the image's back: it takes them as its pixels.
-    pixels = np.frombuffer(data, "<f4", count, begin).reshape(bands, ny, nx)
+    end = begin + 4 * bands * ny * nx
+    pixels = data[begin:end].view("<f4").reshape(bands, ny, nx)
     mask = None
     if head["masked"]:
-        bits = np.frombuffer(data, np.uint8, offset=begin + 4 * count)
-        mask = np.unpackbits(bits, count=ny * nx).reshape(ny, nx).view(bool)
+        mask = np.unpackbits(data[end:], count=ny * nx).reshape(ny, nx).view(bool)
         mask.flags.writeable = False
     return SkyImage._again(
         pixels=pixels.astype(np.float32, copy=False),
@@ -94,21 +111,24 @@ def decode(data: bytes) -> SkyImage | None:
     )
 
 
-def _check(data: bytes, begin: int = 0) -> bytes:
-    """Return four bytes that damage to what follows `begin` changes.
+def _pieces(view: memoryview) -> Iterator[memoryview]:
+    step = 8 * _BLOCK[0] * _BLOCK[1]
+    return (view[begin : begin + step] for begin in range(0, len(view), step))
+
+
+def _checked(before: int, piece: memoryview) -> int:
+    """Return a number that damage to a piece changes; `before` is that of the piece before it.
 
     A CRC of all of it would take longer than everything else that finding an image takes. It is
-    taken of the sums of each block's columns instead, which are added up at the speed of memory: a
-    bit that flips, a sector that was never written, is another's or stands where another should,
-    changes some of them.
+    taken of the sums of the columns instead, which are added up at the speed of memory: a bit that
+    flips, a sector that was never written, is another's or stands where another should, changes
+    some of them.
     """
-    view = memoryview(data)[begin:]
     rows, columns = _BLOCK
-    blocks = len(view) // (8 * rows * columns)
-    words = np.frombuffer(view, "<u8", blocks * rows * columns).reshape(blocks, rows, columns)
-    sums = words.sum(axis=1, dtype="<u8").tobytes()
-    check = zlib.crc32(view[words.nbytes :], zlib.crc32(sums))
-    return check.to_bytes(4, "little")
+    if len(piece) < 8 * rows * columns:
+        return zlib.crc32(piece, before)
+    words = np.frombuffer(piece, "<u8").reshape(rows, columns)
+    return zlib.crc32(words.sum(axis=0, dtype="<u8").tobytes(), before)
 
 
 def _wcs_kept(wcs: Any, shape: tuple[int, int]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Final
 
 from astrollava._cache import Shelf, cache_folder
-from astrollava.hooks.fetching._stored import decode, encode
+from astrollava.hooks.fetching._stored import encode, load
 from astrollava.images import SkyImage
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ class CutoutCache:
 
     def get(self, key: str) -> SkyImage | None:
         """Return an image, or None; a file that is damaged or cut short is removed."""
-        data = self._shelf.read(key, most=self._shelf.limit_bytes)
-        if data is None:
+        try:
+            with self._shelf.opened(key) as (file, size):
+                image = load(file, size) if size <= self._shelf.limit_bytes else None
+        except OSError:
             return None
-        image = decode(data)
         if image is None:
             self._shelf.remove(key)
         else:

@@ -249,12 +249,13 @@ def test_no_sector_is_lost_or_moved_unseen(data: st.DataObject, size: int) -> No
         assert decode(bytes(moved)) is None
 
 
-@pytest.mark.parametrize("left", [0, 10, 1000, len(WHOLE) // 2, len(WHOLE) - 4, len(WHOLE) - 1])
+@pytest.mark.parametrize("left", [0, 10, 24, 1000, len(WHOLE) // 2, len(WHOLE) - 4, len(WHOLE) - 1])
 def test_a_file_cut_short_is_none(left: int) -> None:
     """A full disk, or a copy that was interrupted."""
     assert decode(WHOLE[:left]) is None
     assert decode(WHOLE[:left] + bytes(len(WHOLE) - left)) is None
     assert decode(WHOLE + b"\0") is None
+    assert decode(WHOLE[:20] + bytes(4)) is None
 
 
 def test_what_is_found_cannot_be_written_to() -> None:
