@@ -32,6 +32,7 @@
     │   ├── OutsideFootprint                    the survey has no image there
     │   ├── FetchTimeout (TimeoutError)         no answer, or not all of it, in time
     │   ├── ServiceError                        the service refused or failed
+    │   │   └── UnreadableAnswer                what came is cut short or damaged
     │   ├── EmptyCutout                         an image without a single value
     │   ├── CutoutTooLarge                      more sky or pixels than the service gives
     │   ├── FetchRefused                        an answer or redirect that is not safe to follow
