@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -91,6 +92,18 @@ def test_it_is_listed_with_all_it_gives(installed: Run) -> None:
         "stretches": ["smoothstep"],
     }
     assert installed("-m", "astrollava", "plugins", "check", "example").stdout == "example\tok\n"
+
+
+def test_the_guide_shows_the_test_of_the_survey(repository: Path) -> None:
+    """What the guide gave instead, a plane without a name, failed for the very example it was for.
+
+    The text is one, and `test_its_own_tests_pass` runs it.
+    """
+    guide = (repository / "docs" / "plugins.md").read_text("utf-8")
+    section = guide.partition("\n## Test one\n")[2]
+    (shown,) = re.findall(r"^```python\n(.*?)^```", section, flags=re.M | re.S)
+    own = repository / "docs" / "example-plugin" / "tests" / "test_survey.py"
+    assert shown == own.read_text("utf-8")
 
 
 @pytest.mark.slow

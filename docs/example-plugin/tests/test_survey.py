@@ -1,21 +1,9 @@
-"""The plugin keeps the contract, whatever its service does; and what no suite can know."""
-
-from __future__ import annotations
+"""The survey keeps the contract, whatever its service does."""
 
 import astrollava_example
-import numpy as np
-from astrollava_example.formats import Markdown, smoothstep
 from astrollava_example.survey import ExampleSurvey
 
-from astrollava.hooks.testing import (
-    Answer,
-    ExporterSuite,
-    FetcherSuite,
-    PluginSuite,
-    StretchSuite,
-    sample_results,
-    sky_fits,
-)
+from astrollava.hooks.testing import Answer, FetcherSuite, PluginSuite, sky_fits
 
 
 class TestPlugin(PluginSuite):
@@ -61,24 +49,3 @@ class TestSurvey(FetcherSuite):
             "pixels": "64",
             "bands": "r",
         }
-
-
-class TestStretch(StretchSuite):
-    def make(self):
-        return smoothstep
-
-
-class TestMarkdown(ExporterSuite):
-    def make(self):
-        return Markdown()
-
-
-def test_the_middle_of_the_stretch_stays():
-    assert np.allclose(smoothstep(np.array([0.0, 0.5, 1.0])), [0.0, 0.5, 1.0])
-
-
-def test_a_result_is_one_item(tmp_path):
-    Markdown().write(sample_results()[:2], tmp_path / "list.md")
-    lines = (tmp_path / "list.md").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 2
-    assert lines[1].endswith(": No bar is visible.")
