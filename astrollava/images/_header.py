@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 __all__ = ["band_names", "keywords", "text"]
 
 _MAX_TEXT = 80
 _MAX_NAME = 16
+# Lines of credit are long; an address that is cut is of no use.
+_MAX_ORIGIN = 1000
 # A header names filters, not the channels of a spectral cube.
 _MOST_BANDS = 99
 
@@ -23,6 +26,13 @@ _KEYWORDS = {
     "filter": ("FILTER", "BAND", "FILTER1"),
     "date": ("DATE-OBS",),
     "exposure": ("EXPTIME",),
+}
+
+#: The same of where an image is from, as `astrollava.hooks.fetching.saving` writes it.
+_ORIGIN = {
+    "url": ("SRCURL",),
+    "credit": ("CREDIT",),
+    "licence": ("LICENCE", "LICENSE"),
 }
 
 _NO_FILTER = re.compile(r"(clear\w*|none|open|empty|n/?a|null|0|unknown)?", re.IGNORECASE)
@@ -49,6 +59,11 @@ def keywords(header: Mapping[str, Any]) -> dict[str, Any]:
                 if math.isfinite(number):
                     found[name] = number
                     break
+    for name, keys in _ORIGIN.items():
+        for value in map(partial(_get, header), keys):
+            if isinstance(value, str) and text(value):
+                found[name] = text(value, _MAX_ORIGIN)
+                break
     return found
 
 

@@ -40,7 +40,7 @@ class SkyImage:
     mask : ndarray of bool, optional
         Shape ``(ny, nx)``; True marks a bad pixel. Bad values in `pixels` are added to it.
     meta : mapping
-        Small and JSON-able: object, telescope, filter, date and the like.
+        Small and JSON-able: object, telescope, filter, date, credit and the like.
     origin : {"lower", "upper"}
         Whether row 0 is the bottom (FITS) or the top (PNG, JPEG) of the picture.
     display : bool
@@ -126,7 +126,11 @@ class SkyImage:
         return pixel_scale_of(self.wcs)
 
     def describe_source(self) -> dict[str, Any]:
-        """Return `source` with ``centre`` and ``pixel_scale`` where they are known.
+        """Return `source` with what else is known of where the image is from, and on the sky.
+
+        A file that was fetched yesterday names its survey and whom to credit as what is fetched
+        today does: ``survey``, ``url``, ``credit`` and ``licence`` of `meta` are given unless
+        `source` says otherwise.
 
         Returns
         -------
@@ -134,6 +138,9 @@ class SkyImage:
             JSON-able. ``centre`` is ``[ra, dec]`` in ICRS degrees, ``pixel_scale`` in arcseconds.
         """
         described = dict(self.source)
+        for name in ("survey", "url", "credit", "licence"):
+            if self.meta.get(name):
+                described.setdefault(name, self.meta[name])
         if self.centre is not None:
             described["centre"] = list(self.centre)
         if self.pixel_scale is not None:
