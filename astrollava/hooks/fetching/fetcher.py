@@ -37,12 +37,16 @@ class Cutout:
         service's `max_pixels`.
     bands : tuple of str
         Bands, from blue to red or as they were asked for.
+    exact : bool
+        Whether that number of pixels was asked for. Where it was only filled in, a service may
+        give the pixels that it has.
     """
 
     position: SkyCoord
     size: Quantity
     pixels: int
     bands: tuple[str, ...]
+    exact: bool = False
 
     @property
     def ra(self) -> float:
@@ -185,8 +189,10 @@ class Fetcher(ABC):
         Returns
         -------
         SkyImage
-            One plane a band, with its WCS; NaN where nothing was observed. What it says as
-            ``source`` becomes part of the provenance.
+            One plane a band, with its WCS; NaN where nothing was observed. By its WCS it is of
+            that place and size, within a tenth or two pixels, and so are the pixels where they
+            were asked for; else the core refuses it. What it says as ``source`` becomes part of
+            the provenance.
 
         Raises
         ------
@@ -239,7 +245,13 @@ class Fetcher(ABC):
                 f"a side of {size:.6g} is more than {self.name} gives",
                 expected=f"{self.max_size:.6g} at most",
             )
-        return Cutout(position, size, self._pixels(size, pixels), self._bands(bands))
+        return Cutout(
+            position,
+            size,
+            self._pixels(size, pixels),
+            self._bands(bands),
+            exact=pixels is not None,
+        )
 
     def _pixels(self, size: Quantity, pixels: int | None) -> int:
         wide = float(size.to_value("arcsec"))

@@ -16,6 +16,7 @@ from astrollava.hooks.fetching import http
 from astrollava.hooks.fetching._limits import at_most, courtesy
 from astrollava.hooks.fetching.cache import cutout_key, shared_cache
 from astrollava.hooks.fetching.fetcher import Cutout, Fetcher
+from astrollava.hooks.fetching.measured import check_measure
 from astrollava.hooks.fetching.trying import trying
 from astrollava.hooks.fetching.uniform import uniform
 from astrollava.images import SkyImage
@@ -126,7 +127,7 @@ def fetch_from(
         kept = shared_cache(None if cache is True else cache)
         key = cutout_key(fetcher, wanted)
         found = kept.get(key)
-        if found is not None:
+        if found is not None and _is_measured(fetcher, wanted, found):
             return found
     # Several fetchers may ask one host.
     host = fetcher.hosts[0] if fetcher.hosts else fetcher.name
@@ -134,7 +135,7 @@ def fetch_from(
         image, tried = trying(
             lambda left: _once(fetcher, wanted, left), name=fetcher.name, timeout=timeout
         )
-    source = _source(fetcher, wanted, image.source, records, tried)
+    source = _source(fetcher, wanted, image, records, tried)
     meta = {"survey": fetcher.survey, **image.meta}
     image = dataclasses.replace(image, source=source, meta=meta)
     if kept is not None:
@@ -173,26 +174,36 @@ def _check_content(fetcher: Fetcher, wanted: Cutout, image: SkyImage) -> None:
             f"{fetcher.survey} has no value at {there}",
             hint="Nothing was observed there; try another survey",
         )
-    if image.centre is None:
-        return
-    from astropy import units as u
-    from astropy.coordinates import SkyCoord
+    if image.centre is not None:
+        from astropy import units as u
+        from astropy.coordinates import SkyCoord
 
-    middle = SkyCoord(*image.centre, unit=u.deg)
-    if middle.separation(wanted.position) > wanted.size:
-        raise ServiceError(
-            f"{fetcher.name} gave an image of another place, at {middle.to_string('hmsdms')}",
-            expected=f"one at {there}",
-        )
+        middle = SkyCoord(*image.centre, unit=u.deg)
+        if middle.separation(wanted.position) > wanted.size:
+            raise ServiceError(
+                f"{fetcher.name} gave an image of another place, at {middle.to_string('hmsdms')}",
+                expected=f"one at {there}",
+            )
+    check_measure(fetcher.name, wanted, image)
+
+
+def _is_measured(fetcher: Fetcher, wanted: Cutout, found: SkyImage) -> bool:
+    """Whether a kept image will do: one whose pixels were free may not be as many as now asked."""
+    try:
+        check_measure(fetcher.name, wanted, found)
+    except ServiceError:
+        return False
+    return True
 
 
 def _source(
     fetcher: Fetcher,
     wanted: Cutout,
-    own: Mapping[str, Any],
+    image: SkyImage,
     records: Sequence[Mapping[str, Any]],
     tried: int,
 ) -> dict[str, Any]:
+    own = image.source
     asked = [{**record, "url": _without_secrets(record["url"])} for record in records[-_REQUESTS:]]
     # The last answer that was one is the image; what came before led to it.
     answer: Mapping[str, Any] = next(
@@ -216,6 +227,9 @@ def _source(
         "pixels": wanted.pixels,
         **said,
         "url": _without_secrets(str(said["url"])),
+        # What was got, beside what was asked for.
+        "shape": list(image.pixels.shape),
+        **({} if image.pixel_scale is None else {"pixel_scale": image.pixel_scale}),
         "requests": asked,
         "tries": tried,
         "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

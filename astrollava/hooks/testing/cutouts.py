@@ -21,6 +21,7 @@ from astrollava.errors import (
     ServiceError,
 )
 from astrollava.hooks.checks import find_faults
+from astrollava.hooks.fetching.measured import TOLERANCE, side_of
 from astrollava.hooks.testing.service import FAULTS, Answer, Fault, Request, Service, serving
 from astrollava.images import SkyImage
 
@@ -56,7 +57,8 @@ class FetcherSuite:
     pixels : int
         Pixels a side to ask for.
     tolerance : float
-        How far the side of what comes may be from what was asked for, as a share of it.
+        How far the side of what comes may be from what was asked for, as a share of it. More than
+        `astrollava.hooks.fetching.measured.TOLERANCE` the core refuses.
     skip_faults : mapping
         Fault of `FAULTS` that says nothing about this service -> why.
     """
@@ -65,7 +67,7 @@ class FetcherSuite:
     outside: ClassVar[tuple[float, float] | None] = None
     size: ClassVar[float] = 1.0
     pixels: ClassVar[int] = 64
-    tolerance: ClassVar[float] = 0.1
+    tolerance: ClassVar[float] = TOLERANCE
     skip_faults: ClassVar[dict[Fault, str]] = {}
 
     def make(self, base_url: str) -> Fetcher:
@@ -128,9 +130,9 @@ class FetcherSuite:
         assert image.centre is not None
         assert image.pixel_scale is not None
         apart = self.position(image.centre).separation(self.position())
-        side = image.pixel_scale * max(image.shape) / 60
+        side = side_of(image)
         assert apart.arcsec < max(2 * image.pixel_scale, 60 * self.size * self.tolerance)
-        assert side == pytest.approx(self.size, rel=self.tolerance)
+        assert side == pytest.approx(60 * self.size, rel=self.tolerance)
 
     def test_bands_come_as_asked_for(self, fetcher: Fetcher) -> None:
         """A band under the name of another one is a wrong colour nobody sees."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import astropy.units as u
@@ -328,3 +329,49 @@ def test_no_size_alone_is_refused_for_its_scale(
     assert fetcher.plan(position, size, pixels=filled.pixels).pixels == filled.pixels
     if side >= finest and coarsest > finest:
         assert finest * (1 - 1e-6) <= filled.scale or filled.pixels == 1
+
+
+def _half(asked: sky.Asked) -> Reply:
+    """Answer as a service that takes the side for a diameter, or the other way round."""
+    ra, dec, size = (asked.number(name) for name in ("ra", "dec", "size"))
+    return Reply(fits_bytes(ra, dec, size=size / 2, pixels=int(asked.number("pixels"))))
+
+
+def test_an_image_of_another_size_is_refused(
+    service: SkyService, fetcher: SkyFetcher, m51: SkyCoord, own_cache: Path
+) -> None:
+    """Half the side asked for was described as all of it, and the record said 180 arcsec."""
+    service.route("/cutout", _half)
+    with pytest.raises(ServiceError, match="gave an image of 90 arcsec") as caught:
+        fetch(fetcher, m51, SIZE)
+    assert caught.value.expected == "a side of 180 arcsec, as asked for"
+    assert len(service.asked) == 1
+    assert not list(own_cache.rglob("*.cutout"))
+
+
+@pytest.mark.parametrize(("size", "pixels"), [(3.2, 90), (2.75, 90), (3.0, 3)])
+def test_a_size_rounded_to_coarse_pixels_is_not_refused(
+    service: SkyService, fetcher: SkyFetcher, m51: SkyCoord, size: float, pixels: int
+) -> None:
+    """Pixels of 21 arcsec, as TESS has, meet few sizes to a tenth."""
+    service.route(
+        "/cutout", lambda _: Reply(fits_bytes(m51.ra.deg, m51.dec.deg, size / 60, pixels))
+    )
+    source = fetch(fetcher, m51, SIZE).source
+    assert source["size"] == 180.0
+    assert source["shape"] == [3, pixels, pixels]
+    assert source["pixel_scale"] == pytest.approx(60 * size / pixels)
+
+
+def test_a_number_of_pixels_that_the_service_cuts_down_is_refused(
+    service: SkyService, fetcher: SkyFetcher, m51: SkyCoord
+) -> None:
+    """300 were asked for, 100 came, and the record said 300."""
+    service.route("/cutout", lambda _: Reply(fits_bytes(m51.ra.deg, m51.dec.deg, 0.05, 50)))
+    # Where none are asked for, those that the service has will do: also out of the cache.
+    for _ in range(2):
+        assert fetch(fetcher, m51, SIZE).source["shape"] == [3, 50, 50]
+    assert len(service.asked) == 1
+    with pytest.raises(ServiceError, match="gave an image of 50 x 50 pixels") as caught:
+        fetch(fetcher, m51, SIZE, pixels=90)
+    assert caught.value.expected == "90 pixels along a side, as asked for"
