@@ -137,11 +137,15 @@ def _agreement(entry: Mapping[str, Any]) -> str:
     if len(entry["raters"]) < 2:
         return "Agreement is not told: it takes two raters."
     if not entry["shared"]:
-        return "Agreement is not told: no text was rated by two raters."
+        return "Agreement is not told: no text but those of the control was rated by two or more."
     if all(math.isnan(value.value) for value in entry["alpha"].values()):
         return "Agreement is not told: all ratings are the same."
     alphas = ", ".join(f"{level} {cell(value)}" for level, value in entry["alpha"].items())
-    return f"Krippendorff's alpha of the {entry['shared']} texts that two rated: {alphas}."
+    texts = "text" if entry["shared"] == 1 else "texts"
+    return (
+        f"Krippendorff's alpha of the {entry['shared']} {texts} rated by two or more (the control"
+        f" left out): {alphas}."
+    )
 
 
 def _one_cell(text: str) -> str:

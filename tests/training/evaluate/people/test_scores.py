@@ -107,11 +107,40 @@ def test_one_rater_is_told_in_words(key: Path, write: Write) -> None:
     tables = [write("a.csv", lines("a", "534431")), write("b.csv", lines("b", "4344?1"))]
     both = ratings_markdown(score_ratings(read_ratings(key, tables), resamples=50))
     assert "by rater: a 6, b 5." in both
-    assert "alpha of the 5 texts that two rated: nominal" in both
+    assert "alpha of the 5 texts rated by two or more (the control left out): nominal" in both
     tables = [write("a.csv", lines("a", "55")), write("b.csv", lines("b", "55"))]
     same = ratings_markdown(score_ratings(read_ratings(key, tables), resamples=50))
     assert "all ratings are the same" in same
     assert "nan" not in same
+
+
+def test_alpha_is_told_to_be_of_the_texts_it_is_of(tmp_path: Path, write: Write) -> None:
+    """Rows of the control were counted in the number of texts, and left out of alpha."""
+    rows = {
+        f"r{i}": {"picture": f"p{i // 2}", "question": "", "sources": [source], "text": ""}
+        for i, source in enumerate(("one", "shuffled") * 3)
+    }
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps({"sheet": "abc", "seed": 0, "rows": rows}), encoding="utf-8")
+    mixed = [write("a.csv", lines("a", "514131")), write("d.csv", lines("d", "415131"))]
+    found = score_ratings(read_ratings(key, mixed), resamples=50)
+    assert (found["fitness"]["texts"], found["fitness"]["shared"]) == (6, 3)
+    assert "alpha of the 3 texts rated by two or more" in ratings_markdown(found)
+    bare = {name: row for name, row in rows.items() if row["sources"] == ["one"]}
+    key.write_text(json.dumps({"sheet": "abc", "seed": 0, "rows": bare}), encoding="utf-8")
+    own = [
+        write(
+            f"{name}.csv",
+            "".join(f"abc,{name},r{2 * i},{v},{v},{v}\r\n" for i, v in enumerate(given)),
+        )
+        for name, given in (("a", "543"), ("d", "453"))
+    ]
+    alone = score_ratings(read_ratings(key, own), resamples=50)
+    assert alone["fitness"]["alpha"] == found["fitness"]["alpha"]
+    only = {name: {**row, "sources": ["shuffled"]} for name, row in bare.items()}
+    key.write_text(json.dumps({"sheet": "abc", "seed": 0, "rows": only}), encoding="utf-8")
+    nothing = ratings_markdown(score_ratings(read_ratings(key, own), resamples=50))
+    assert "no text but those of the control was rated by two or more" in nothing
 
 
 def test_a_single_picture_has_no_interval(key: Path, write: Write) -> None:

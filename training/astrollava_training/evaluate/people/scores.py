@@ -125,14 +125,14 @@ def score_ratings(ratings: Ratings, *, resamples: int = 1000, seed: int = 0) -> 
     -------
     dict
         Criterion -> ``raters`` (name -> texts rated), ``texts`` and ``pictures`` rated by anybody,
-        ``shared``, texts that two raters or more rated; ``alpha`` (level of measurement ->
-        `Interval`; without rows that only the control says, on which agreement is easy),
+        ``alpha`` (level of measurement -> `Interval`; without rows that only the control says, on
+        which agreement is easy) and ``shared``, the texts it is of: rated by two or more,
         ``sources`` (source -> ``mean`` (`Interval`) and ``n``, its rated texts) and ``pairs``
         ("one - other" -> ``difference`` (`Interval`) on pictures and questions where both were
         rated, ``n`` of them, and the shares ``better`` and ``worse``).
     """
     found: dict[str, Any] = {}
-    real = [list(row["sources"]) != [CONTROL] for row in ratings.rows.values()]
+    real = np.array([list(row["sources"]) != [CONTROL] for row in ratings.rows.values()])
     for name, values in ratings.values.items():
         levels: dict[Level, Interval] = {
             level: alpha_interval(values[:, real], level, resamples=resamples, seed=seed)
@@ -150,7 +150,7 @@ def score_ratings(ratings: Ratings, *, resamples: int = 1000, seed: int = 0) -> 
             },
             "texts": len(rated),
             "pictures": len(set(rated)),
-            "shared": int((raters > 1).sum()),
+            "shared": int((raters[real] > 1).sum()),
             "alpha": levels,
             "sources": {
                 source: {
