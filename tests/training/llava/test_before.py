@@ -14,11 +14,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+import tiny_parts  # noqa: E402
+import tiny_tokenizers  # noqa: E402
 from astrollava.errors import (  # noqa: E402
     InvalidRequest,
     ModelError,
     ModelNotFound,
     TemplateError,
+    UnsupportedModel,
 )
 from astrollava_training.cli import main  # noqa: E402
 from astrollava_training.llava.exporting import load  # noqa: E402
@@ -192,3 +195,23 @@ def test_half_a_run_is_exported_only_on_purpose(
     (out / "stage1" / "proof.json").unlink()
     with pytest.raises(ModelError, match=r"holds no finished stage.*--resume"):
         load(out)
+
+
+def test_a_tokenizer_that_cannot_be_exported_is_refused_before_stage_1(
+    recipe: LlavaRecipe, data: Path, tmp_path: Path
+) -> None:
+    """Only `export` found it, after both stages had been trained."""
+    folder = tiny_parts.language_model(
+        tmp_path / "llama", words=lambda f: tiny_tokenizers.llama(f, "normalizer").get_vocab_size()
+    )
+    path = folder / "tokenizer.json"
+    told = json.loads(path.read_text())
+    told["model"]["merges"].pop()
+    path.write_text(json.dumps(told))
+    made = dataclasses.replace(
+        recipe, model=dataclasses.replace(recipe.model, language=str(folder))
+    )
+    out = tmp_path / "run"
+    with pytest.raises(UnsupportedModel, match=r"llama could not be exported: .* has no merge of"):
+        run(made, data, out, device="cpu", workers=0)
+    assert not out.exists()

@@ -15,6 +15,7 @@ from astrollava.parity.loading import load_model, quiet
 from astrollava.parity.pixel_shuffle import FRAME, model_class
 from astrollava_training.dataset.rows import IMAGE
 from astrollava_training.dataset.templates import V1
+from astrollava_training.llava.exportable import check_tokenizer
 from astrollava_training.llava.sources import find_folder, read_config
 from astrollava_training.llava.towers import VisionTower, load_tower, select_strategy
 from astrollava_training.recipe import LlavaRecipe, Model
@@ -94,7 +95,8 @@ def assemble(recipe: LlavaRecipe) -> Assembled:
     ModelNotFound
         If something it names is neither here nor to be had.
     UnsupportedModel
-        If parts do not go together, or llama.cpp could not compute the model.
+        If parts do not go together, or llama.cpp could not compute the model or would split text
+        in another way than its tokenizer.
     InvalidCheckpoint
         If weights are missing.
     RecipeError
@@ -123,6 +125,7 @@ def assemble(recipe: LlavaRecipe) -> Assembled:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     pictures = _pictures(model, tokenizer, recipe, mean, std)
+    check_tokenizer(model, tokenizer, asked.start or asked.language)
     return Assembled(model.train(), tokenizer, pictures)
 
 
