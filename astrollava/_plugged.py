@@ -35,6 +35,14 @@ class Offered:
     distribution: str
     version: str
 
+    def to_dict(self) -> dict[str, str]:
+        """Return whose it is, as provenance says it."""
+        return {
+            "name": self.plugin,
+            "distribution": self.distribution,
+            "version": self.version,
+        }
+
 
 class Answering(Protocol):
     """What knows the plugins."""

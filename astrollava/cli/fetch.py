@@ -71,11 +71,18 @@ def fetch(
     timeout: Annotated[
         float, typer.Option(min=1.0, metavar="SECONDS", help="How long all of it may take.")
     ] = 60.0,
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache", metavar="", help="Ask the service, also for what was fetched before."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Fetch an image of a place on the sky from a survey."""
     from astrollava.hooks.fetching import fetch as get
     from astrollava.hooks.fetching import locate
+    from astrollava.hooks.fetching.cache import found_again
     from astrollava.hooks.fetching.saving import save
 
     if bands is not None and all_bands:
@@ -87,20 +94,29 @@ def fetch(
     angle = parse_angle(size)
     found = locate(words, timeout=min(timeout, 20.0))
     chosen = "all" if all_bands else bands
-    image = get(source, found.position, angle, pixels=pixels, bands=chosen, timeout=timeout)
+    with found_again() as again:
+        image = get(
+            source,
+            found.position,
+            angle,
+            pixels=pixels,
+            bands=chosen,
+            timeout=timeout,
+            cache=not no_cache,
+        )
     record = image.describe_source()
     if found.name:
         record["target"] = found.name
     image = dataclasses.replace(image, source=record)
     files = [save(image, file) for file in filter(None, (output, beside))]
     if as_json:
-        write_json({"files": [str(file) for file in files], **record})
+        write_json({"files": [str(file) for file in files], "from_cache": bool(again), **record})
         return
     if picture and is_interactive():
         _show(files[-1])
     for file in files:
         say(clean_line(str(file)))
-    _note(image, record)
+    _note(image, record, from_cache=bool(again))
 
 
 def parse_angle(words: str) -> Quantity:
@@ -163,7 +179,7 @@ def _show(file: Path) -> None:
     print_picture(console(), file.read_bytes(), os.environ)
 
 
-def _note(image: SkyImage, record: dict[str, Any]) -> None:
+def _note(image: SkyImage, record: dict[str, Any], *, from_cache: bool) -> None:
     """Say on standard error what it is, why this survey, and whom to name."""
     from rich.text import Text
 
@@ -174,6 +190,7 @@ def _note(image: SkyImage, record: dict[str, Any]) -> None:
     lines = {
         "survey": f"{record['survey']}, {', '.join(image.bands)}; {nx} x {ny} pixels{scale}",
         "chosen": record.get("chosen", ""),
+        "cache": f"fetched {record['time']}; --no-cache asks again" if from_cache else "",
         "credit": record["credit"],
         "licence": record["licence"],
     }

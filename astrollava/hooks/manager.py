@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from astrollava.hooks.fetching import Fetcher
     from astrollava.hooks.kinds import Exporter, FactProvider
 
-__all__ = ["BrokenPlugin", "Plugin", "Plugins", "listening", "offered", "plugins", "tell"]
+__all__ = [
+    "BrokenPlugin",
+    "Plugin",
+    "Plugins",
+    "listening",
+    "offer_of",
+    "offered",
+    "plugins",
+    "tell",
+]
 
 _log = logging.getLogger("astrollava.hooks")
 
@@ -381,6 +390,22 @@ def offered(kind: Kind) -> Mapping[str, Offered]:
         ``"fetchers"``, ``"models"`` and so on.
     """
     return plugins().offered(kind)
+
+
+def offer_of(kind: Kind, thing: Any) -> Offered | None:
+    """Return whose a thing is; None where no plugin of this process gave it. Loads none.
+
+    Parameters
+    ----------
+    kind : str
+        ``"fetchers"``, ``"fact_providers"`` and so on.
+    thing : object
+        What has a name, such as a fetcher. One made by hand is nobody's, also where its class is a
+        plugin's.
+    """
+    known: Plugins | None = _state.get("plugins")
+    offer = None if known is None else known.offered(kind).get(thing.name)
+    return offer if offer is not None and offer.value is thing else None
 
 
 def listening() -> bool:

@@ -252,3 +252,37 @@ def test_angles(words: str) -> None:
 def test_no_angles(words: str) -> None:
     with pytest.raises(InvalidRequest, match="--size"):
         parse_angle(words)
+
+
+def test_an_image_from_the_cache_says_so_and_can_be_left_there(
+    run: Run, service: SkyService, tmp_path: Path
+) -> None:
+    """An author mended a service and saw the old image, without a word of where it was from."""
+    ask = ["fetch", "10 20", "--from", "sky", "--overwrite", "-o", tmp_path / "out.fits"]
+    assert "--no-cache" not in run(*ask).stderr
+    again = run(*ask)
+    assert "cache   fetched 20" in again.stderr
+    assert "--no-cache asks again" in again.stderr
+    assert json.loads(run(*ask, "--json").stdout)["from_cache"] is True
+    assert len(service.asked) == 1
+    record = json.loads(run(*ask, "--no-cache", "--json").stdout)
+    assert record["from_cache"] is False
+    assert len(service.asked) == 2
+
+
+def test_a_plugin_of_another_version_finds_nothing_of_the_old_one(
+    run: Run, service: SkyService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mended plugin gave the wrong image of before: its author had raised the wheel's version."""
+    from astrollava.hooks import manager
+
+    ask = ["fetch", "10 20", "--from", "sky", "--overwrite", "--json", "-o", tmp_path / "out.fits"]
+    whose = {"name": "skyplugin", "distribution": "skyplugin", "version": "1.0"}
+    assert json.loads(run(*ask).stdout)["plugin"] == whose
+    assert json.loads(run(*ask).stdout)["plugin"] == whose
+    assert len(service.asked) == 1
+    about = tmp_path / "site" / "skyplugin-1.0.dist-info" / "METADATA"
+    about.write_text(about.read_text().replace("Version: 1.0", "Version: 1.1"))
+    monkeypatch.setattr(manager, "_state", {})
+    assert json.loads(run(*ask).stdout)["plugin"] == {**whose, "version": "1.1"}
+    assert len(service.asked) == 2

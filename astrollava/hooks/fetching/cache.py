@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from os import PathLike
 from typing import TYPE_CHECKING, Final
 
@@ -15,21 +18,43 @@ from astrollava.images import SkyImage
 if TYPE_CHECKING:
     from astrollava.hooks.fetching.fetcher import Cutout, Fetcher
 
-__all__ = ["LIMIT_BYTES", "CutoutCache", "cutout_key", "shared_cache"]
+__all__ = ["LIMIT_BYTES", "CutoutCache", "cutout_key", "found_again", "shared_cache", "tell_found"]
 
 #: Raised whenever a stored image, or what a key is made of, changes.
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _SUFFIX: Final = ".cutout"
 
 #: What fetched images may take on disk; those used longest ago are removed.
 LIMIT_BYTES: Final = 2 << 30
 
 
+_found: ContextVar[list[str] | None] = ContextVar("astrollava_found", default=None)
+
+
+@contextmanager
+def found_again() -> Iterator[list[str]]:
+    """Collect the keys of the images that `fetch` finds on disk within, instead of asking."""
+    keys: list[str] = []
+    token = _found.set(keys)
+    try:
+        yield keys
+    finally:
+        _found.reset(token)
+
+
+def tell_found(key: str) -> None:
+    """Say to whoever collects them that an image was found."""
+    keys = _found.get()
+    if keys is not None:
+        keys.append(key)
+
+
 def cutout_key(fetcher: Fetcher, wanted: Cutout) -> str:
     """Return the name of a cutout's entry, in hexadecimal.
 
-    It is made of the fetcher's name, version and parameters, and of the position (to 0.04
-    milliarcseconds), size, pixels and bands wanted.
+    It is made of the fetcher's name, version and parameters, of the distribution that its plugin
+    came in and the version of that, and of the position (to 0.04 milliarcseconds), size, pixels and
+    bands wanted.
 
     Parameters
     ----------
@@ -38,8 +63,13 @@ def cutout_key(fetcher: Fetcher, wanted: Cutout) -> str:
     wanted : Cutout
         What is wanted.
     """
+    from astrollava.hooks.manager import offer_of
+
+    offer = offer_of("fetchers", fetcher)
     said = [
         _FORMAT,
+        # Who mends a plugin raises the version of its distribution, and thinks of no other.
+        None if offer is None else [offer.distribution, offer.version],
         fetcher.name,
         fetcher.version,
         dict(fetcher.parameters),

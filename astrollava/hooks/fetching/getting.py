@@ -14,7 +14,7 @@ import numpy as np
 from astrollava.errors import EmptyCutout, InvalidRequest, PluginError, ServiceError
 from astrollava.hooks.fetching import http
 from astrollava.hooks.fetching._limits import at_most, courtesy
-from astrollava.hooks.fetching.cache import cutout_key, shared_cache
+from astrollava.hooks.fetching.cache import cutout_key, shared_cache, tell_found
 from astrollava.hooks.fetching.fetcher import Cutout, Fetcher
 from astrollava.hooks.fetching.measured import check_measure
 from astrollava.hooks.fetching.trying import trying
@@ -128,6 +128,7 @@ def fetch_from(
         key = cutout_key(fetcher, wanted)
         found = kept.get(key)
         if found is not None and _is_measured(fetcher, wanted, found):
+            tell_found(key)
             return found
     # Several fetchers may ask one host.
     host = fetcher.hosts[0] if fetcher.hosts else fetcher.name
@@ -203,7 +204,9 @@ def _source(
     records: Sequence[Mapping[str, Any]],
     tried: int,
 ) -> dict[str, Any]:
-    own = image.source
+    from astrollava.hooks.manager import offer_of
+
+    own, offer = image.source, offer_of("fetchers", fetcher)
     asked = [{**record, "url": _without_secrets(record["url"])} for record in records[-_REQUESTS:]]
     # The last answer that was one is the image; what came before led to it.
     answer: Mapping[str, Any] = next(
@@ -235,6 +238,7 @@ def _source(
         "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "credit": fetcher.credit,
         "licence": fetcher.licence,
+        **({} if offer is None else {"plugin": offer.to_dict()}),
     }
 
 
