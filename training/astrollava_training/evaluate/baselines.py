@@ -9,7 +9,8 @@
 ``blank``
     The model's answer to a black picture.
 ``random``
-    An answer drawn at random.
+    An answer drawn at random among all there are, each as likely. Of free descriptions, which have
+    no list of answers: what is true of a picture drawn at random, of the training split if any.
 ``oracle``
     The truth itself, as the table could hear it at best. It is not blind: it shows the ceiling.
 """

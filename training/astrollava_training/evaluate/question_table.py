@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from astrollava_training.evaluate.baselines import Truths, commonest, derangement, drawn
 from astrollava_training.evaluate.resampling import Draws, Resampling, interval, lead, ratio
-from astrollava_training.evaluate.statements import read_answer
+from astrollava_training.evaluate.statements import ANSWERS, read_answer
 from astrollava_training.evaluate.truth import answers
 
 __all__ = ["EVERY", "question_tables"]
@@ -67,7 +67,8 @@ def question_tables(
             "prior": [commonest(k[topic] for k in training if topic in k)] * len(decided),
             "shuffled": [read_answer(texts[order[i]], topic) for i in decided],
             "blank": [read_answer(blank[topic], topic)] * len(decided),
-            "random": [kinds[i] for i in drawn(len(decided), len(kinds), seed)] if kinds else [],
+            # Of all answers there are: those that come among the true ones tell of the pictures.
+            "random": [ANSWERS[topic][i] for i in drawn(len(decided), len(ANSWERS[topic]), seed)],
             "oracle": list(true),
         }
         counts = {}

@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-__all__ = ["CONTRADICTION", "TOPICS", "read", "read_answer"]
+__all__ = ["ANSWERS", "CONTRADICTION", "TOPICS", "read", "read_answer"]
 
 CONTRADICTION = "contradiction"
 
@@ -41,6 +41,15 @@ TOPICS: tuple[str, ...] = (
     "ring",
     "dust_lane",
 )
+
+ANSWERS: Mapping[str, tuple[str, ...]] = dict.fromkeys(TOPICS, ("yes", "no")) | {
+    "smooth": ("smooth", "features"),
+    "arms": ("1", "2", "3", "4", "more"),
+    "winding": ("tight", "medium", "loose"),
+    "bulge": ("none", "noticeable", "obvious", "dominant"),
+    "rounded": ("round", "in_between", "cigar"),
+}
+"""Topic -> the answers that a question about it can have."""
 
 _CLAUSES = re.compile(r"[.!?;:,]+(?:\s+|$)|\b(?:but|however|although|though|while)\b")
 _UNTOLD = re.compile(
