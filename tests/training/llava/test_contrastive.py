@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,13 @@ pytest.importorskip("transformers")
 from transformers import AutoModel  # noqa: E402
 
 import tiny_parts  # noqa: E402
-from astrollava.errors import InvalidRequest, ModelError, UnsupportedModel  # noqa: E402
+from astrollava.errors import (  # noqa: E402
+    EngineUnavailable,
+    InvalidCheckpoint,
+    InvalidRequest,
+    ModelError,
+    UnsupportedModel,
+)
 from astrollava_training.cli import main  # noqa: E402
 from astrollava_training.contrastive import run as training  # noqa: E402
 from astrollava_training.contrastive.encoders import load_encoders  # noqa: E402
@@ -133,8 +141,6 @@ def test_the_shards_of_the_data_do_as_well(
 def test_corrupt_pictures_are_bounded(
     open_clip: Any, pairs: Path, data: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     broken = tmp_path / "data"
     shutil.copytree(data, broken)
     for number in range(4):
@@ -170,3 +176,53 @@ def test_the_command_trains_and_says_where(
     assert f"{tmp_path / 'run'}: finished" in capsys.readouterr().out
     assert main(["tower", str(path), *given[:-1], "train.epochs=2.0", "--device", "cpu"]) == 2
     assert "another recipe" in capsys.readouterr().err
+
+
+def test_without_open_clip_nothing_is_begun(
+    pairs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures were decoded and captions compared before its losses were found missing."""
+    out = tmp_path / "run"
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "open_clip", None)
+        with pytest.raises(EngineUnavailable, match=r"needs open_clip: .*astrollava\[towers\]"):
+            training.run(recipe(pairs / "clip"), data, out, device="cpu", workers=0)
+    assert not out.exists()
+
+
+def test_what_ended_before_its_first_checkpoint_may_be_begun_again(
+    open_clip: Any, pairs: Path, data: Path, tmp_path: Path
+) -> None:
+    """The empty folder of its checkpoints was taken for a run that could go on."""
+    out = tmp_path / "run"
+    with pytest.raises(ModelError):
+        training.run(
+            recipe(pairs / "clip", lr=1e30, warmup=0.0), data, out, device="cpu", workers=0
+        )
+    training.run(recipe(pairs / "clip", epochs=1.0), data, out, device="cpu", workers=0)
+    assert result(out)["held_out"] == 12
+
+
+def test_more_held_out_than_there_is_says_what_fits(
+    open_clip: Any, pairs: Path, data: Path, tmp_path: Path
+) -> None:
+    """It said "60 pictures, of which 256 are held out", when all had been decoded."""
+    made = dataclasses.replace(recipe(pairs / "clip"), data=Pairs(("captions.json",)))
+    with pytest.raises(InvalidRequest, match=r"there are 60 .*held_out = 256.*258 at least") as got:
+        training.run(made, data, tmp_path / "run", device="cpu", workers=0)
+    assert "--set data.held_out=6" in str(got.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tokenizer_that_cannot_fill_captions_is_refused_with_the_remedy(
+    pairs: Path, tmp_path: Path
+) -> None:
+    """transformers said so in its own words, when all pictures had been decoded."""
+    folder = tmp_path / "clip"
+    shutil.copytree(pairs / "clip", folder)
+    path = folder / "tokenizer_config.json"
+    said = json.loads(path.read_text())
+    del said["pad_token"]
+    path.write_text(json.dumps(said))
+    with pytest.raises(InvalidCheckpoint, match='Add "pad_token": "</s>" there'):
+        load_encoders(str(folder), 0)

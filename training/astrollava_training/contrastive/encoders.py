@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -107,6 +108,14 @@ class _Transformers(Encoders):
             )
         self._folder = folder
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if self._tokenizer.pad_token is None:
+            raise InvalidCheckpoint(
+                f"the tokenizer of {what} in {folder} has no token that fills captions to one "
+                "length",
+                expected="a pad_token in its tokenizer_config.json",
+                hint=f'Add "pad_token": {json.dumps(self._tokenizer.eos_token or "<|endoftext|>")} '
+                "there, which is the end token, as in CLIP",
+            )
         tower = load_tower(name, torch.float32)
         self.mean, self.std = tower.mean, tower.std
         self.size = int(self.model.config.vision_config.image_size)

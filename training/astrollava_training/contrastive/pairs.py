@@ -56,6 +56,8 @@ def read_pairs(
     rows, bad = read_rows(find_files(data.files, root), root / data.images)
     captions = {row.picture: row.turns[0][1] for row in reversed(rows) if row.picture is not None}
     pictures = list(captions)[::-1]
+    # Known before any of them is decoded.
+    _check_held_out(len(pictures), data.held_out)
     background = tuple(int(255 * value) for value in encoders.mean)
     rule = RenderRule(encoders.size, data.render, background)  # type: ignore[arg-type]
     seen = PictureCache.open(pictures, rule, cache, workers=workers)
@@ -69,10 +71,19 @@ def read_pairs(
             hint="Mend the data, or raise data.corrupt",
         )
     used = np.array([n for n in range(len(pictures)) if n not in seen.bad], np.int64)
-    if len(used) < data.held_out + 2:
-        raise InvalidRequest(
-            f"{len(used)} pictures with captions, of which {data.held_out} are held out",
-            expected="two at least to learn from",
-            hint="Lower data.held_out in the recipe",
-        )
+    _check_held_out(len(used), data.held_out)
     return Captioned(seen.shades, tuple(captions[picture] for picture in pictures), used)
+
+
+def _check_held_out(count: int, held_out: int) -> None:
+    if count >= held_out + 2:
+        return
+    fits = max(count // 10, 2)
+    raise InvalidRequest(
+        f"there are {count} pictures with captions, and data.held_out = {held_out} holds out "
+        "so many of them",
+        expected=f"{held_out + 2} at least, of which two are learnt from",
+        hint=f"Lower it: data.held_out = {fits} in the recipe, or --set data.held_out={fits}"
+        if count >= fits + 2
+        else "Name more pictures",
+    )

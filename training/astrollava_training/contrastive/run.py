@@ -22,7 +22,7 @@ from astrollava_training.dataset.packing import Schedule
 from astrollava_training.llava import openclip
 from astrollava_training.loop.optimizer import make_optimizer
 from astrollava_training.loop.rounding import mix
-from astrollava_training.loop.saving import CHECKPOINTS, Keeper
+from astrollava_training.loop.saving import CHECKPOINTS, Keeper, kept
 from astrollava_training.loop.spread import joined
 from astrollava_training.train import Log, has_bfloat16, schedule
 
@@ -63,6 +63,8 @@ def run(
     ------
     InvalidRequest
         If a run was begun there and `resume` is not given, or there are several processes.
+    EngineUnavailable
+        If open_clip, whose losses are used, cannot be.
     ModelError
         If a loss or a gradient is not finite.
     """
@@ -75,7 +77,8 @@ def run(
                 hint="Name one with --out, or remove this one",
             )
         return
-    if (out / CHECKPOINTS).is_dir() and not resume:
+    # One that ended before its first checkpoint has left nothing that could go on.
+    if kept(out / CHECKPOINTS) and not resume:
         raise InvalidRequest(
             f"a run was begun in {out} and did not end",
             expected="--resume to go on, or another folder",
@@ -85,8 +88,9 @@ def run(
             raise InvalidRequest(
                 f"{world.size} processes", expected="one: a tower is trained on one device"
             )
+        # The losses are open_clip's, whosever the model is.
+        openclip.require("the training of a tower")
         encoders = load_encoders(recipe.start, recipe.seed)
-        out.mkdir(parents=True, exist_ok=True)
         data = read_pairs(recipe.data, root, encoders, out / "cache", workers=workers)
         order = np.random.default_rng([recipe.seed, 1]).permutation(data.used)
         held, training = np.sort(order[: recipe.data.held_out]), order[recipe.data.held_out :]

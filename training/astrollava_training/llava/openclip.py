@@ -13,7 +13,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, SiglipVisionConfig, 
 
 from astrollava.errors import EngineUnavailable, ModelNotFound, UnsupportedModel
 
-__all__ = ["convert", "create", "is_name", "loss", "normalisation", "tokenizer"]
+__all__ = ["convert", "create", "is_name", "loss", "normalisation", "require", "tokenizer"]
 
 _PREFIX: Final = "open_clip:"
 #: Ways of open_clip to name a model that have a colon of their own.
@@ -69,6 +69,22 @@ def create(name: str, *, untrained: bool = False) -> Any:
 def tokenizer(name: str) -> Any:
     """Return what makes tokens of captions for a model of `create`."""
     return _package().get_tokenizer(_named(name)[0])
+
+
+def require(what: str) -> None:
+    """Refuse, before anything is made, what would need open_clip only later.
+
+    Raises
+    ------
+    EngineUnavailable
+        If open_clip cannot be used; the error says what for.
+    """
+    try:
+        _package()
+    except EngineUnavailable as error:
+        raise EngineUnavailable(
+            f"{what} needs open_clip: {error.problem}", expected=error.expected, hint=error.hint
+        ) from error
 
 
 def loss(*, siglip: bool) -> Any:
