@@ -12,7 +12,7 @@ from astrollava.errors import InvalidRequest
 from astrollava.vocabularies import GALAXY10
 from astrollava_training.cli import main
 from astrollava_training.evaluate import Plan, evaluate, open_data, open_model
-from astrollava_training.evaluate.notes import notes_of
+from astrollava_training.evaluate.notes import notes_of, notes_of_unread
 from astrollava_training.evaluate.sets.classes import classes_of, truth_of
 from galaxy10_files import png
 
@@ -139,6 +139,41 @@ def test_the_command_says_it_and_the_report_keeps_it(
     assert "every picture is scored, and it is fitted on others only" in html
     assert main(["evaluate", "embedded", "--data", str(root), "--vocabulary", "own"]) == 0
     assert "'ring' (" not in capsys.readouterr().err
+
+
+def test_pictures_that_cannot_be_read_are_named_wherever_scores_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 10 pictures 2 were bad: every one was said to be scored, and neither was named."""
+    pytest.importorskip("llama_cpp")
+    root = write_folders(tmp_path / "set", KNOWN)
+    bad = [sorted((root / name).iterdir())[0] for name in KNOWN[:2]]
+    for path in bad:
+        path.write_bytes(b"no picture")
+    common = ["--resamples", "20", "--no-similarity", "-o", str(tmp_path / "out")]
+    assert main(["evaluate", "embedded", "--data", str(root), *common]) == 0
+    told = capsys.readouterr()
+    page, _, collapsed = (tmp_path / "out" / "report.html").read_text("utf-8").partition("<details")
+    assert collapsed
+    for text in (told.err, told.out, page, (tmp_path / "out" / "report.md").read_text("utf-8")):
+        assert "2 pictures could not be read and count nowhere" in text
+        for path in bad:
+            assert path.name in text
+    for text in (told.out, page):
+        assert "7 of 9 pictures are scored" in text
+        assert "nly 7 pictures with a class are scored:" in text
+    assert "every picture is scored, if it can be read" in told.err
+    assert "only 9 pictures with a class are scored, if all can be read" in told.err
+
+
+def test_of_many_unreadable_pictures_some_are_named() -> None:
+    assert notes_of_unread({}) == ()
+    (one,) = notes_of_unread({"a.png": "cut\nshort " + "x" * 999})
+    assert one.startswith("1 picture could not be read and counts nowhere: 'a.png' (cut short x")
+    assert len(one) < 300
+    (many,) = notes_of_unread({f"{i}.png": "bad" for i in range(8)})
+    assert "'4.png' (bad); and 3 more" in many
+    assert "5.png" not in many
 
 
 def test_a_temperature_is_fitted_on_others_or_it_is_said_why(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def _add_evaluate(commands: Any) -> None:
 
 def _evaluate(given: argparse.Namespace) -> None:
     from astrollava_training import evaluate
-    from astrollava_training.evaluate.notes import notes_of
+    from astrollava_training.evaluate.notes import notes_of, notes_of_unread
 
     data = evaluate.open_data(given.data, mirror=given.mirror, vocabulary=given.vocabulary)
     if not given.views:
@@ -119,6 +119,7 @@ def _evaluate(given: argparse.Namespace) -> None:
     tell_notes(notes_of(data, plan.split, data.chosen(plan.split, plan.limit)))
     with evaluate.open_model(given.model, device=given.device, dtype=given.dtype) as model:
         report = evaluate.evaluate(model, data, plan, out=given.out)
+    tell_notes(notes_of_unread(report.about["unread"]))
     print(report.markdown())
     if given.out is not None:
         for path in report.write(given.out):

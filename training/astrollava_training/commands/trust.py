@@ -93,7 +93,8 @@ def _trust(given: argparse.Namespace) -> None:
     data = open_data(given.data, vocabulary=given.vocabulary)
     split = given.split or data.usual_split("val")
     sample = room.Sample(data, split, given.limit, given.resamples, given.seed)
-    tell_notes(notes_of(data, split, sample.items()))
+    # A picture that cannot be read ends this command: none will turn out to be missing.
+    tell_notes(notes_of(data, split, sample.items(), {}))
 
     def journal(name: str, model: Any) -> Journal:
         path = None if given.out is None else given.out / f"{name}.jsonl"

@@ -44,7 +44,7 @@ def about(
         "pictures": len(own.items),
         "labelled": sum(item.label is not None for item in own.items),
         "unread": dict(own.unread),
-        "notes": list(notes_of(data, plan.split, own.items)),
+        "notes": list(notes_of(data, plan.split, own.items, own.unread)),
         "resamples": plan.resamples,
         "seed": plan.seed,
         "max_tokens": plan.max_tokens,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from astrollava_training.evaluate.items import Dataset, Item
 
-__all__ = ["FEW", "FEWEST_TO_FIT", "notes_of", "why_unfitted"]
+__all__ = ["FEW", "FEWEST_TO_FIT", "notes_of", "notes_of_unread", "why_unfitted"]
 
 #: Fewer pictures than these are told to be few: half the interval of a share is 0.18 and more.
 FEW: Final = 30
@@ -15,8 +15,13 @@ FEW: Final = 30
 #: Pictures of the validation split that a temperature is fitted on at least.
 FEWEST_TO_FIT: Final = 20
 
+#: Pictures that could not be read, named at most, and characters of each and of why.
+_NAMED, _LONGEST = 5, 200
 
-def notes_of(data: Dataset, split: str, items: Sequence[Item]) -> tuple[str, ...]:
+
+def notes_of(
+    data: Dataset, split: str, items: Sequence[Item], unread: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Return what readers of the scores must know.
 
     Parameters
@@ -27,15 +32,19 @@ def notes_of(data: Dataset, split: str, items: Sequence[Item]) -> tuple[str, ...
         What of it is scored.
     items : sequence of Item
         The pictures scored.
+    unread : mapping, optional
+        Id of a picture that could not be read -> why. None where that is not known yet, and the
+        pictures may turn out to be fewer.
     """
-    found = list(data.notes)
+    found = [*data.notes, *notes_of_unread(unread or {})]
     if not data.divided and split == "all":
         scored = (
             f"{len(items)} of {len(data.items)} pictures are"
             if len(items) < len(data.items)
             else "every picture is"
         )
-        found.append(f"the data name no splits: {scored} scored")
+        if_read = ", if it can be read" if unread is None else ""
+        found.append(f"the data name no splits: {scored} scored{if_read}")
     elif not data.divided:
         found.append(
             f"the data name no splits: {split!r} are the {len(data.split(split))} of"
@@ -44,11 +53,38 @@ def notes_of(data: Dataset, split: str, items: Sequence[Item]) -> tuple[str, ...
         )
     labelled = sum(item.label is not None for item in items)
     if labelled < FEW:
+        if_read = ", if all can be read" if unread is None else ""
         found.append(
-            f"only {labelled} pictures with a class are scored: a share of so few says little,"
-            " whatever it is"
+            f"only {labelled} pictures with a class are scored{if_read}: a share of so few says"
+            " little, whatever it is"
         )
     return tuple(found)
+
+
+def notes_of_unread(unread: Mapping[str, str]) -> tuple[str, ...]:
+    """Return which pictures could not be read, and why; nothing where all could.
+
+    Parameters
+    ----------
+    unread : mapping
+        Id of each -> why.
+    """
+    if not unread:
+        return ()
+    named = "; ".join(
+        f"{_one_line(name)!r} ({_one_line(why)})" for name, why in list(unread.items())[:_NAMED]
+    )
+    count, more = len(unread), len(unread) - _NAMED
+    return (
+        f"{count} picture{'s' if count > 1 else ''} could not be read and"
+        f" count{'' if count > 1 else 's'} nowhere: {named}"
+        + (f"; and {more} more, which report.json names under 'unread'" if more > 0 else ""),
+    )
+
+
+def _one_line(text: str) -> str:
+    whole = " ".join(text.split())
+    return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"
 
 
 def why_unfitted(data: Dataset, split: str) -> str:

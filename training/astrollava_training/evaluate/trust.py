@@ -86,7 +86,7 @@ class Sample:
             "split": self.split,
             "pictures": len(items),
             "labelled": sum(item.label is not None for item in items),
-            "notes": list(notes_of(self.data, self.split, items)),
+            "notes": list(notes_of(self.data, self.split, items, {})),
             "resamples": self.resamples,
             "seed": self.seed,
         }
