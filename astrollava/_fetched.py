@@ -160,7 +160,7 @@ class Facts:
         from astrollava.hooks.fetching.uniform import uniform
 
         def ask(seconds: float) -> list[Catalogued]:
-            with uniform(provider.name):
+            with uniform(provider):
                 given = provider.facts(position, radius, timeout=seconds)
                 if not all(isinstance(fact, Fact) for fact in given):
                     raise PluginError(f"{provider.name} gave something that is no Fact")

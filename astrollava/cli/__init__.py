@@ -5,8 +5,7 @@ Exit code  Meaning
 =========  =====================================================================
 0          all went well
 1          ``doctor`` found a problem, ``models parity`` a difference, ``plugins check``
-           a fault,
-           or something unexpected happened
+           a fault, a plugin failed, or something unexpected happened
 2          a wrong option, argument or image
 3          the model cannot be used
 4          the model could not produce text

@@ -19,6 +19,7 @@ from astrollava.errors import (
     FetchError,
     GenerationError,
     ModelError,
+    PluginError,
     UnknownFetcher,
 )
 
@@ -51,6 +52,9 @@ def exit_code(error: BaseException) -> int:
             return 4
         case FetchError() if not isinstance(error, UnknownFetcher):
             return 5
+        # No option of the user's will help: it is as unexpected as a fault of our own.
+        case PluginError():
+            return 1
         case AstrollavaError():
             return 2
         case _:
@@ -73,12 +77,14 @@ def report(error: BaseException, *, source: str | None = None) -> None:
             words.append("\nexpected ", style="dim").append(clean_line(in_options(error.expected)))
         if error.hint:
             words.append("\n" + clean_line(in_options(error.hint)))
+        failed_within = isinstance(error, PluginError) and error.__cause__ is not None
     else:
         words.append(f"unexpected {type(error).__name__}")
         if str(error):
             words.append(f": {clean_line(str(error))}")
-        if not settings.debug:
-            words.append("\n`astrollava --debug …` shows where it came from")
+        failed_within = True
+    if failed_within and not settings.debug:
+        words.append("\n`astrollava --debug …` shows where it came from")
     screen = err()
     if screen.is_terminal:
         row = Table.grid(padding=(0, 2, 0, 0))

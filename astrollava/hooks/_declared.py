@@ -5,9 +5,10 @@ Nothing of it is called and nothing is asked: this is looked at whenever plugins
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
@@ -101,12 +102,34 @@ def _fetcher(thing: Any) -> Iterator[str]:
     yield from _hosts(thing)
     yield from _scales(thing)
     yield from _numbers(thing)
+    for method in ("plan", "fetch"):
+        names = ("pixels", "bands", "timeout")[: 3 if method == "fetch" else 2]
+        yield from _takes(thing, method, ("position", "size"), names)
+
+
+def _takes(
+    thing: Any, method: str, places: Sequence[str], names: Sequence[str] = ()
+) -> Iterator[str]:
+    """Tell where a method cannot be called as the contract calls it."""
+    try:
+        signature = inspect.signature(getattr(thing, method))
+    except ValueError:  # written in C, which says nothing of it
+        return
+    except (AttributeError, TypeError):
+        yield f"it has no method {method}()"
+        return
+    try:
+        signature.bind(*places, **dict.fromkeys(names))
+    except TypeError as error:
+        called = ", ".join([*places, *(f"{name}=..." for name in names)])
+        yield f"its {method}{signature} cannot be called as {method}({called}): {error}"
 
 
 def _hosts(thing: Any) -> Iterator[str]:
     hosts = getattr(thing, "hosts", None)
     if not _are_names(hosts) or not all(_HOST.fullmatch(host) for host in hosts):
-        yield f"its hosts are {hosts!r}, expected names without https:// or a path"
+        alone = f", in a tuple: ({hosts!r},)" if isinstance(hosts, str) else ""
+        yield f"its hosts are {hosts!r}, expected names without https:// or a path{alone}"
         return
     base = getattr(thing, "base_url", None)
     if not isinstance(base, str):
@@ -167,18 +190,22 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _fact_provider(thing: Any) -> Iterator[str]:
     yield from _texts(thing, "credit")
     yield from _address(thing)
+    yield from _takes(thing, "facts", ("position", "radius"), ("timeout",))
 
 
 def _reader(thing: Any) -> Iterator[str]:
     suffixes = getattr(thing, "suffixes", None)
     if not _are_names(suffixes) or not all(suffix.startswith(".") for suffix in suffixes):
         yield f"its suffixes are {suffixes!r}, expected a tuple such as ('.xisf',)"
+    yield from _takes(thing, "accepts", ("head",))
+    yield from _takes(thing, "read", ("file",), ("max_pixels",))
 
 
 def _exporter(thing: Any) -> Iterator[str]:
     suffix = getattr(thing, "suffix", None)
     if not isinstance(suffix, str) or not re.fullmatch(r"\.\w[\w.-]*", suffix):
         yield f"its suffix is {suffix!r}, expected one such as '.bib'"
+    yield from _takes(thing, "write", ("results", "path"))
 
 
 def _model(entry: Any) -> Iterator[str]:

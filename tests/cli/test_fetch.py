@@ -286,3 +286,29 @@ def test_a_plugin_of_another_version_finds_nothing_of_the_old_one(
     monkeypatch.setattr(manager, "_state", {})
     assert json.loads(run(*ask).stdout)["plugin"] == {**whose, "version": "1.1"}
     assert len(service.asked) == 2
+
+
+FAILING = """
+class Failing(SkyFetcher):
+    def fetch(self, position, size, **wanted):
+        return {}["x"]
+
+@hookimpl
+def astrollava_fetchers():
+    return [Failing()]
+"""
+
+
+def test_a_plugin_that_fails_is_named_with_its_version(
+    run: Run, service: SkyService, tmp_path: Path
+) -> None:
+    """It ended as a wrong option does, and nobody knew whom to write to."""
+    module = tmp_path / "site" / "skyplugin_of_a_test.py"
+    module.write_text(PLUGIN.partition("@hookimpl")[0] + FAILING)
+    done = run("fetch", "10 20", "--from", "sky", "-o", tmp_path / "out.fits")
+    assert done.returncode == 1
+    assert "the plugin of sky failed with KeyError: 'x' (skyplugin 1.0)" in done.stderr
+    assert "`astrollava --debug …` shows where it came from" in done.stderr
+    assert "Traceback" not in done.stderr
+    told = run("--debug", "fetch", "10 20", "--from", "sky", "-o", tmp_path / "out.fits")
+    assert 'return {}["x"]' in told.stderr

@@ -58,6 +58,12 @@ MISSTATED = {
     "Mine.url = 'https://[mine'": "its url is 'https://[mine', expected an address",
     "Mine.hosts = 'mine.example'": "its hosts are 'mine.example', expected names",
     "Mine.hosts = ('https://mine.example',)": "its hosts are ('https://mine.example',), expected",
+    "Mine.hosts = 'mine.example' ": "or a path, in a tuple: ('mine.example',)",
+    "Mine.fetch = lambda self, position, size, *, pixels=None, bands=None: None": (
+        "its fetch(position, size, *, pixels=None, bands=None) cannot be called as fetch(position,"
+        " size, pixels=..., bands=..., timeout=...): got an unexpected keyword argument 'timeout'"
+    ),
+    "Mine.plan = lambda self, position, size, *, pixels=None: None": "its plan(position, size, *,",
     "Mine.max_pixels = 1e3": "its max_pixels is 1000.0, expected a whole number",
     "Mine.at_once = 0": "its at_once is 0, expected a whole number above zero",
     "Mine.rate = 0": "its rate is 0, expected requests a second, above zero",

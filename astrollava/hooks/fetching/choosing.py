@@ -105,7 +105,7 @@ def choose(
     wrong = 0
     for fetcher in fetchers:
         try:
-            with uniform(fetcher.name):
+            with uniform(fetcher):
                 wanted = fetcher.plan(position, size, pixels=pixels, bands=bands)
                 ranked.append(_ranked(fetcher, wanted))
         except AstrollavaError as error:

@@ -99,7 +99,7 @@ def fetch(
         raise InvalidRequest(
             f"fetch is a {type(fetcher).__name__}", expected="a fetcher's name, or a Fetcher"
         )
-    with uniform(fetcher.name):
+    with uniform(fetcher):
         wanted = fetcher.plan(position, size, pixels=pixels, bands=bands)
     return fetch_from(fetcher, wanted, timeout=timeout, cache=cache)
 
@@ -151,7 +151,7 @@ def check_timeout(timeout: float) -> None:
 
 
 def _once(fetcher: Fetcher, wanted: Cutout, seconds: float) -> SkyImage:
-    with uniform(fetcher.name), courtesy(fetcher.rate):
+    with uniform(fetcher), courtesy(fetcher.rate):
         image = fetcher.fetch(
             wanted.position,
             wanted.size,
@@ -174,6 +174,11 @@ def _check_content(fetcher: Fetcher, wanted: Cutout, image: SkyImage) -> None:
         raise EmptyCutout(
             f"{fetcher.survey} has no value at {there}",
             hint="Nothing was observed there; try another survey",
+        )
+    if not image.display and len(image.bands) != len(wanted.bands):
+        raise ServiceError(
+            f"{fetcher.name} gave an image of {len(image.bands)} plane(s)",
+            expected=f"one for each of the bands {', '.join(wanted.bands)}",
         )
     if image.centre is not None:
         from astropy import units as u

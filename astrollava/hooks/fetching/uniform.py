@@ -6,7 +6,7 @@ import http.client
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from astrollava.errors import (
     AstrollavaError,
@@ -23,23 +23,37 @@ from astrollava.errors import (
 )
 from astrollava.hooks.fetching.http import first_line
 
+if TYPE_CHECKING:
+    from astrollava.hooks.fetching.fetcher import Fetcher
+    from astrollava.hooks.kinds import FactProvider
+
 __all__ = ["uniform"]
 
 
 @contextmanager
-def uniform(name: str) -> Iterator[None]:
+def uniform(service: Fetcher | FactProvider) -> Iterator[None]:
     """Raise as a `FetchError` what goes wrong within: of the network, of requests, of images.
 
     What is none of these becomes a `PluginError`.
 
     Parameters
     ----------
-    name : str
-        What the service is called in the message.
+    service : Fetcher or FactProvider
+        Whose code runs within.
     """
+    name = service.name
     try:
         yield
-    except (FetchError, InvalidRequest, PluginError):
+    except InvalidRequest as error:
+        if not _is_of_images(error):
+            raise
+        # The reader knows the plugin that asked it for these bands, and no user.
+        raise ServiceError(
+            f"{name} gave an image that is not as asked for:"
+            f" {error.problem.replace('bands=', 'the bands are to be ')}",
+            hint="Try other bands, or tell the plugin's authors",
+        ) from error
+    except (FetchError, PluginError):
         raise
     except ImageError as error:
         raise _about_image(name, error) from error
@@ -47,7 +61,16 @@ def uniform(name: str) -> Iterator[None]:
         raise
     # A plugin that would end the program is one that fails.
     except (Exception, SystemExit) as error:
-        raise _about(name, error) from error
+        raise _about(service, error) from error
+
+
+def _is_of_images(error: BaseException) -> bool:
+    """Whether the reader of images raised it, and not what the fetcher checks itself."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+    return where.startswith("astrollava.images.")
 
 
 def _about_image(name: str, error: ImageError) -> FetchError:
@@ -60,7 +83,8 @@ def _about_image(name: str, error: ImageError) -> FetchError:
     return ServiceError(f"{name} gave an image that cannot be read: {error.problem}")
 
 
-def _about(name: str, error: BaseException) -> AstrollavaError:
+def _about(service: Fetcher | FactProvider, error: BaseException) -> AstrollavaError:
+    name = service.name
     requests: Any = sys.modules.get("requests")
     if isinstance(error, TimeoutError) or (
         requests is not None and isinstance(error, requests.Timeout)
@@ -83,9 +107,17 @@ def _about(name: str, error: BaseException) -> AstrollavaError:
             f"the connection to {name} failed: {_words(error)}", hint="Try again later"
         )
     return PluginError(
-        f"the plugin of {name} failed with {type(error).__name__}: {_words(error)}",
+        f"the plugin of {name} failed with {type(error).__name__}: {_words(error)}"
+        f"{_whose(service)}",
         hint="Tell its authors: it should have said what the service did",
     )
+
+
+def _whose(service: Fetcher | FactProvider) -> str:
+    from astrollava.hooks.manager import offer_of
+
+    offer = offer_of("fetchers", service) or offer_of("fact_providers", service)
+    return "" if offer is None else f" ({offer.distribution} {offer.version})"
 
 
 def _words(error: BaseException) -> str:

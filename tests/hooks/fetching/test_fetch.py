@@ -18,6 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import sky_service as sky
+from astrollava import images
 from astrollava.errors import (
     AstrollavaError,
     CutoutTooLarge,
@@ -375,3 +376,33 @@ def test_a_number_of_pixels_that_the_service_cuts_down_is_refused(
     with pytest.raises(ServiceError, match="gave an image of 50 x 50 pixels") as caught:
         fetch(fetcher, m51, SIZE, pixels=90)
     assert caught.value.expected == "90 pixels along a side, as asked for"
+
+
+@pytest.mark.parametrize("bands", [("0",), ("g", "r")])
+def test_fewer_planes_than_bands_are_the_services_fault(
+    service: SkyService, fetcher: SkyFetcher, m51: SkyCoord, bands: Sequence[str]
+) -> None:
+    """The user was told that --bands g,r,z was wrong, and had given none."""
+
+    class Trusting(SkyFetcher):
+        def fetch(self, position: SkyCoord, size: u.Quantity, **wanted: Any) -> SkyImage:
+            plain = np.arange(64 * 64, dtype=np.float32).reshape(1, 64, 64)
+            body = fits_bytes(m51.ra.deg, m51.dec.deg, 0.05, 64, ("g",), plain[0])
+            return images.read(body, bands=wanted["bands"])
+
+    class Blind(Giving):
+        """It does not look at what came."""
+
+    with pytest.raises(ServiceError, match=r"the bands are to be .* has 1 unnamed plane") as caught:
+        fetch(Trusting(), m51, SIZE)
+    assert "bands=" not in str(caught.value)
+    pixels = np.random.default_rng(1).normal(size=(len(bands), 4, 4))
+    with pytest.raises(ServiceError, match=rf"image of {len(bands)} plane") as caught:
+        fetch(Blind(SkyImage(pixels, tuple(bands))), m51, SIZE)
+    assert caught.value.expected == "one for each of the bands g, r, z"
+
+
+def test_a_fetcher_may_refuse_what_is_asked_for(m51: SkyCoord) -> None:
+    """What it finds wrong with a request itself is the user's to mend."""
+    with pytest.raises(InvalidRequest, match="not these two"):
+        fetch(Giving(InvalidRequest("not these two bands together")), m51, SIZE)
