@@ -63,11 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: Sequence[str] | None) -> int | str | None:
     from astrollava.cli._app import app
+    from astrollava.cli._failures import warnings_in_words
     from astrollava.cli._terminal import tolerate_any_text
 
     tolerate_any_text()
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="astrollava")
+        with warnings_in_words():
+            app(args=None if arguments is None else list(arguments), prog_name="astrollava")
     except SystemExit as leaving:
         return leaving.code
     finally:

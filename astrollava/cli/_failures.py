@@ -6,9 +6,11 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TextIO, TypeVar
 
 import typer
 
@@ -23,7 +25,7 @@ from astrollava.errors import (
     UnknownFetcher,
 )
 
-__all__ = ["Settings", "exit_code", "guarded", "report", "settings"]
+__all__ = ["Settings", "exit_code", "guarded", "report", "settings", "warnings_in_words"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -118,3 +120,26 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(exit_code(error)) from None
 
     return run
+
+
+@contextmanager
+def warnings_in_words() -> Iterator[None]:
+    """Say astrollava's own warnings as a line on standard error, without the place in its code."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if category.__module__.partition(".")[0] == "astrollava":
+                typer.echo(f"note  {clean_line(in_options(str(message)))}", err=True)
+            else:
+                others(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield

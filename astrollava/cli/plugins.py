@@ -29,7 +29,7 @@ app = typer.Typer(
 
 _SHOWN: Final = {
     "fetchers": (
-        "survey", "wavelength", "bands", "default_bands", "footprint", "pixel_scale",
+        "version", "survey", "wavelength", "bands", "default_bands", "footprint", "pixel_scale",
         "scale_range", "max_size", "max_pixels", "depth", "licence", "credit", "url", "hosts",
     ),
     "fact_providers": ("credit", "url"),
@@ -79,6 +79,8 @@ def show(
     for label in ("name", "distribution", "version", "module", "state", "reason"):
         if found.get(label):
             say(f"{label}\t{clean_line(str(found[label]))}")
+    if found.get("hooks"):
+        say(f"hooks\t{clean_line(', '.join(found['hooks']))}")
     for kind, names in found.get("gives", {}).items():
         for thing in names:
             say(f"{kind}\t{clean_line(thing)}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from astrollava.hooks._telling import PluginWarning
     from astrollava.hooks.exporting import export
     from astrollava.hooks.fetching import Fetcher, Footprint
     from astrollava.hooks.kinds import Exporter, Fact, FactProvider, Reader
@@ -34,6 +35,7 @@ __all__ = [
     "Fetcher",
     "Footprint",
     "Plugin",
+    "PluginWarning",
     "Plugins",
     "Reader",
     "RemoteFile",
@@ -67,6 +69,7 @@ _HOMES = {
     "Fetcher": "hooks.fetching",
     "Footprint": "hooks.fetching",
     "Plugin": "hooks.manager",
+    "PluginWarning": "hooks._telling",
     "Plugins": "hooks.manager",
     "Reader": "hooks.kinds",
     "RemoteFile": "models.catalog",

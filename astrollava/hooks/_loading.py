@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import pluggy
 
+from astrollava._aside import printing_aside
 from astrollava._plugged import Kind
 from astrollava.hooks import CONTRACT, GROUP, specs
 from astrollava.hooks._giving import Unusable, checked
@@ -63,8 +64,11 @@ class Loaded:
     seconds: float = 0.0
 
 
+@printing_aside()
 def load(entry: Entry) -> Loaded:
     """Import a plugin, check that it keeps the contract, and ask what it gives.
+
+    What it prints meanwhile goes to standard error.
 
     Parameters
     ----------

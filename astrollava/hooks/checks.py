@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from astrollava._aside import printing_aside
 from astrollava._plugged import Kind
 from astrollava.hooks._declared import find_misstatements
 
@@ -125,7 +126,8 @@ def find_faults(kind: Kind, thing: Any) -> list[str]:
     if attempt is None or faults:
         return faults
     try:
-        return list(attempt(thing))
+        with printing_aside():
+            return list(attempt(thing))
     except (Exception, SystemExit) as error:
         return [f"looking at it fails with {type(error).__name__}: {error}"]
 

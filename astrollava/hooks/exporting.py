@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astrollava._aside import printing_aside
 from astrollava.errors import AstrollavaError, InvalidRequest, PluginError
 from astrollava.hooks._files import put_aside, whole
 
@@ -52,7 +53,8 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
     target = Path(path)
     try:
         with put_aside(target) if writer.announces else whole(target) as file:
-            writer.write(given, file)
+            with printing_aside():
+                writer.write(given, file)
             if not file.exists():
                 raise PluginError(f"the exporter {exporter} wrote no file {str(target)!r}")
     except AstrollavaError:

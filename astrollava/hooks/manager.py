@@ -17,6 +17,7 @@ from astrollava.hooks import GROUP
 from astrollava.hooks._giving import NAME, Unusable, kind_of
 from astrollava.hooks._loading import Entry, Loaded, load
 from astrollava.hooks._selection import VARIABLE, Selection
+from astrollava.hooks._telling import Listeners
 
 if TYPE_CHECKING:
     from astrollava.hooks.fetching import Fetcher
@@ -116,8 +117,7 @@ class Plugins:
         selection = Selection() if selection is None else selection
         ordered = sorted(entries, key=_order)
         self._given: dict[Kind, dict[str, Offered]] = {}
-        self._listeners: dict[str, Any] = {}
-        self._failing: set[str] = set()
+        self._listeners = Listeners()
         loaded: list[Plugin] = []
         broken: list[BrokenPlugin] = []
         for entry in ordered:
@@ -153,7 +153,7 @@ class Plugins:
             }
             self._given.setdefault(kind, {}).update(offers)
         if found.listener is not None:
-            self._listeners[name] = found.listener
+            self._listeners.add(name, found.listener)
         gives = {kind: tuple(things) for kind, things in found.gives.items() if things}
         return Plugin(name, distribution, version, module, found.hooks, gives, found.seconds)
 
@@ -247,7 +247,7 @@ class Plugins:
         return bool(self._listeners)
 
     def after_describe(self, result: Any, source: Any) -> None:
-        """Tell plugins of a description; what they raise is logged, the first time as a warning.
+        """Tell plugins of a description; what one raises is logged, the first a `PluginWarning`.
 
         Parameters
         ----------
@@ -256,19 +256,7 @@ class Plugins:
         source : object
             What was described, as the caller gave it.
         """
-        for name, listener in self._listeners.items():
-            try:
-                listener(result, source)
-            except (Exception, SystemExit) as error:
-                level = logging.DEBUG if name in self._failing else logging.WARNING
-                self._failing.add(name)
-                _log.log(
-                    level,
-                    "the plugin %s failed in astrollava_after_describe with %s: %s",
-                    name,
-                    type(error).__name__,
-                    error,
-                )
+        self._listeners.tell(result, source)
 
     @property
     def why_none(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrollava import _plugged
+from astrollava._aside import printing_aside
 from astrollava._plugged import Offered
 from astrollava.errors import AstrollavaError, CorruptImage, ImageTooLarge, RenderError
 from astrollava.images._arrays import from_sky_image
@@ -47,7 +48,8 @@ def read_foreign(
 
 def _accepts(name: str, offer: Offered, head: bytes) -> bool:
     try:
-        return bool(offer.value.accepts(head))
+        with printing_aside():
+            return bool(offer.value.accepts(head))
     except (Exception, SystemExit) as error:
         _log.warning("the reader %s failed to look at a file: %r", _whose(name, offer), error)
         return False
@@ -63,7 +65,8 @@ def _read(
 ) -> SkyImage:
     whose = f"the reader {_whose(name, offer)}"
     try:
-        image = offer.value.read(file, max_pixels=request.max_pixels)
+        with printing_aside():
+            image = offer.value.read(file, max_pixels=request.max_pixels)
     except AstrollavaError:
         raise
     except (Exception, SystemExit) as error:
@@ -79,7 +82,6 @@ def _read(
             expected=f"at most {request.max_pixels:,}",
             hint="Raise max_pixels",
         )
-    plugin = {"name": offer.plugin, "distribution": offer.distribution, "version": offer.version}
     source = {"shape": list(image.pixels.shape), **image.source, **known, "kind": name}
     read = SkyImage(
         image.pixels,
@@ -90,7 +92,7 @@ def _read(
         meta=image.meta,
         origin=image.origin,
         display=image.display,
-        source={**source, "plugin": plugin},
+        source={**source, "plugin": offer.to_dict()},
         red_last=image.red_last,
     )
     return from_sky_image(read, request)
@@ -112,7 +114,8 @@ def apply_stretch(name: str, offer: Offered, values: NDArray[np.float64]) -> NDA
     whose = f"the stretch {_whose(name, offer)}"
     given = np.clip(np.nan_to_num(values, nan=0.0), 0.0, 1.0).astype(np.float64)
     try:
-        stretched = np.asarray(offer.value(given), dtype=np.float64)
+        with printing_aside():
+            stretched = np.asarray(offer.value(given), dtype=np.float64)
     except (Exception, SystemExit) as error:
         raise RenderError(f"{whose} failed with {type(error).__name__}: {error}") from error
     if stretched.shape != np.shape(values):

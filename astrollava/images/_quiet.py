@@ -1,4 +1,4 @@
-"""Silence for libraries that warn about every oddity of a header."""
+"""Silence for libraries that warn about every oddity of a header, and a word that is heard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["quiet"]
+__all__ = ["quiet", "warn"]
 
 # `warnings.catch_warnings` changes the whole process; two threads must not restore it crosswise.
 _LOCK = threading.RLock()
@@ -19,3 +19,9 @@ def quiet() -> Iterator[None]:
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def warn(warning: Warning) -> None:
+    """Give a warning that no other thread's silence swallows."""
+    with _LOCK:
+        warnings.warn(warning, stacklevel=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -195,6 +196,56 @@ def test_a_broken_plugin_ends_no_command(
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("A disk")
     assert run("models", "list").returncode == 0
+
+
+LOUD = """
+print("hello")
+
+@hookimpl
+def astrollava_stretches():
+    print("hello")
+    return {"curve": curve}
+
+def curve(values):
+    print("hello")
+    return values
+
+@hookimpl
+def astrollava_after_describe():
+    print("hello")
+"""
+
+
+def test_what_a_plugin_prints_is_not_in_the_output(
+    run: Run, shelf: Shelf, picture: Path, image: Path, speaker: list[str]
+) -> None:
+    """A plugin's greeting was the first line of what should have been JSON."""
+    shelf.put("loud", LOUD)
+    for arguments in (
+        ["plugins", "list", "--json"],
+        ["plugins", "check", "--json"],
+        ["describe", image, "--hdu", "SCI", "--stretch", "curve", "--json", *speaker],
+        ["describe", picture, picture, "--json", *speaker],
+    ):
+        manager._state.clear()
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert [json.loads(line) for line in done.stdout.splitlines()]
+        assert "hello" in done.stderr
+
+
+def test_a_plugin_that_fails_to_listen_is_named_once(
+    run: Run, shelf: Shelf, picture: Path, speaker: list[str]
+) -> None:
+    """It did what it was installed for never again, and nothing said so."""
+    shelf.put("deaf", "@hookimpl\ndef astrollava_after_describe():\n    raise ValueError('no')\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        done = run("describe", picture, picture, "--json", *speaker)
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line == "note  the plugin deaf failed in astrollava_after_describe with ValueError: no"
+    assert "hooks\tastrollava_after_describe\n" in run("plugins", "show", "deaf").stdout
 
 
 # Facts ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from astrollava import Describer
 from astrollava.errors import ImageError
-from astrollava.hooks import Plugins, hookimpl
+from astrollava.hooks import Plugins, PluginWarning, hookimpl
 from astrollava.images import example
 from tiny_pair import TinyPair, byte_token, write_pair
 
@@ -92,10 +93,24 @@ def test_a_failing_listener_costs_no_description(
 ) -> None:
     listener = Listener()
     astrollava_plugins(a_failing=Failing(), b_listener=listener)
-    with caplog.at_level(logging.WARNING, "astrollava.hooks"):
+    with (
+        caplog.at_level(logging.WARNING, "astrollava.hooks"),
+        pytest.warns(PluginWarning, match="a_failing failed in astrollava_after_desc") as warned,
+    ):
         results = list(describer.describe_many([example()] * 3, progress=False))
     assert len(results) == len(listener.heard) == 3
+    # A log that nobody had set up was all that spoke of it, and nobody saw it.
+    assert len(warned) == 1
     assert caplog.text.count("a_failing failed in astrollava_after_describe") == 1
+
+
+def test_a_failing_listener_costs_no_description_where_warnings_are_errors(
+    describer: Describer, astrollava_plugins: Use
+) -> None:
+    astrollava_plugins(Failing())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert describer.describe(example()).text
 
 
 def test_sources_are_not_kept_where_nobody_listens(

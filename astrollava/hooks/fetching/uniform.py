@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from astrollava._aside import printing_aside
 from astrollava.errors import (
     AstrollavaError,
     CutoutTooLarge,
@@ -34,7 +35,7 @@ __all__ = ["uniform"]
 def uniform(service: Fetcher | FactProvider) -> Iterator[None]:
     """Raise as a `FetchError` what goes wrong within: of the network, of requests, of images.
 
-    What is none of these becomes a `PluginError`.
+    What is none of these becomes a `PluginError`. What is printed goes to standard error.
 
     Parameters
     ----------
@@ -43,7 +44,8 @@ def uniform(service: Fetcher | FactProvider) -> Iterator[None]:
     """
     name = service.name
     try:
-        yield
+        with printing_aside():
+            yield
     except InvalidRequest as error:
         if not _is_of_images(error):
             raise
