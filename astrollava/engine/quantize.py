@@ -15,6 +15,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -49,9 +50,11 @@ def check_type(name: str, *, projector: bool = False) -> str:
     """
     known = PROJECTOR_TYPES if projector else tuple(TYPES)
     if name.lower() not in known:
+        near = get_close_matches(name.lower(), known, n=1)
         raise InvalidRequest(
             f"{name!r:.40} is no storage type" + (" for a projector" if projector else ""),
             expected=f"one of {', '.join(known)}",
+            hint=f"Did you mean {near[0]!r}?" if near else "",
         )
     return name.lower()
 

@@ -29,6 +29,9 @@ def test_unknown_types_are_refused() -> None:
     assert check_type("Q4_K_M") == "q4_k_m"
     with pytest.raises(InvalidRequest, match="q4_k_m"):
         check_type("q4_k")
+    # Of nineteen names, the one that was meant.
+    with pytest.raises(InvalidRequest, match="Did you mean 'q4_k_m'"):
+        check_type("q4km")
     assert "q2_k" not in PROJECTOR_TYPES
     with pytest.raises(InvalidRequest, match="for a projector"):
         check_type("q2_k", projector=True)

@@ -14,8 +14,10 @@ import pytest
 pytest.importorskip("tokenizers")
 torch = pytest.importorskip("torch")
 
+from astrollava.errors import InvalidRequest  # noqa: E402
 from astrollava_training import cli  # noqa: E402
 from astrollava_training.cli import main  # noqa: E402
+from astrollava_training.dataset.rows import find_files  # noqa: E402
 from astrollava_training.kinds import PACKAGED, find_recipe, packaged  # noqa: E402
 
 HERE = Path(__file__).parents[2]
@@ -104,6 +106,32 @@ def test_help_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     told = "".join(capsys.readouterr().out.split())
     for name in packaged():
         assert name in told
+
+
+def test_help_says_where_the_votes_it_names_are_to_be_found(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A path that only a checkout has was named as the default of whoever installed by pip."""
+    for command in ("run", "publish"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert "(besideacheckout:" in "".join(capsys.readouterr().out.split())
+
+
+def test_data_that_are_not_found_name_the_option_that_finds_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "no data at 'a.json' in ." did not say that ``--data`` names another folder."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "astrollava-7b", "--data", "dat"]) == 2
+    assert "--data dat: it is not there" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["run", "astrollava-7b", "--data", "file"]) == 2
+    assert "--data file: it is no folder" in capsys.readouterr().err
+    with pytest.raises(InvalidRequest) as caught:
+        find_files(["captions.json"], Path())
+    assert f"in {tmp_path}" in str(caught.value)
+    assert "the folder that --data names" in str(caught.value)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])

@@ -178,6 +178,10 @@ def test_what_is_wrong_is_named_with_its_place(
         (["train.compile=1"], "train: compile is 1. Expected a value of type bool"),
         (["data.corrupt=1.5"], "data.corrupt is 1.5"),
         (["train.lrr=1e-3"], "unknown key 'lrr'"),
+        # Other trainers' name of it, misspelt: no letters of `lr` are near it.
+        (["train.learnig_rate=1e-3"], "unknown key 'learnig_rate'.*Did you mean 'lr'"),
+        (["stage1.batch_size=4"], "stage1: unknown key 'batch_size'.*Did you mean 'batch'"),
+        (["kinds=tower"], "unknown key 'kinds'. Expected one of kind, name.*Did you mean 'kind'"),
         (["train.epoch=2"], "unknown key 'epoch'.*stages, data, .*Did you mean 'epochs'"),
         (["lr=1e-3"], "unknown key 'lr'.*Did you mean 'stage1.lr' or 'stage2.lr'"),
         (["stagel.lr=1e-3"], "unknown key 'stagel'.*Did you mean 'stage1' or 'stage2'"),

@@ -93,7 +93,7 @@ def load_any(
     if kind == "two-stage":
         assignments = _into_stages(raw, assignments, stages)
     found: Recipe | LlavaRecipe | TowerRecipe = build(
-        KINDS[kind], set_values(raw, assignments), str(path)
+        KINDS[kind], set_values(raw, assignments), str(path), beside=("kind",)
     )
     return found
 

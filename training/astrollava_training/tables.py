@@ -17,6 +17,19 @@ __all__ = ["RecipeError", "build", "nearest", "parse_toml", "read_toml", "set_va
 
 T = TypeVar("T")
 
+#: What other trainers call keys of recipes.
+_ELSEWHERE: Mapping[str, str] = {
+    "learning_rate": "lr",
+    "batch_size": "batch",
+    "num_train_epochs": "epochs",
+    "warmup_ratio": "warmup",
+    "max_grad_norm": "clip",
+    "precision": "dtype",
+    "gradient_checkpointing": "checkpointing",
+    "save_steps": "save_every",
+    "eval_steps": "evaluate_every",
+}
+
 _SCALARS: Mapping[Any, Any] = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
 
 
@@ -93,21 +106,32 @@ def set_values(raw: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return a hint at the known name that was probably meant, empty where none is near.
 
-    Of names that are as near as each other all are named.
+    Of names that are as near as each other all are named. What other trainers call a key, such as
+    ``learning_rate``, is as near as the key itself.
 
     Examples
     --------
     >>> nearest("stagel", ["model", "stage1", "stage2"])
     "Did you mean 'stage1' or 'stage2'?"
+    >>> nearest("learnig_rate", ["lr", "batch"])
+    "Did you mean 'lr'?"
     """
-    near = difflib.get_close_matches(name, known, n=len(known) or 1)
+    called = {one: one for one in known}
+    called |= {
+        alias: key for alias, key in _ELSEWHERE.items() if key in called and alias not in called
+    }
+    near = difflib.get_close_matches(name, called, n=len(called) or 1)
     likeness = {one: difflib.SequenceMatcher(None, one, name).ratio() for one in near}
     best = max(likeness.values(), default=0.0)
-    return _meant([one for one in near if likeness[one] == best][::-1])
+    found = [called[one] for one in near if likeness[one] == best]
+    return _meant(list(dict.fromkeys(found[::-1])))
 
 
-def build(kind: type[T], raw: Mapping[str, Any], where: str) -> T:
-    """Make a dataclass of a table; see `read_toml`. Errors begin with `where`."""
+def build(kind: type[T], raw: Mapping[str, Any], where: str, *, beside: Sequence[str] = ()) -> T:
+    """Make a dataclass of a table; see `read_toml`.
+
+    Errors begin with `where`. `beside` are keys that the table may have and that were taken out.
+    """
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     types_of = get_type_hints(kind)
     values: dict[str, Any] = {}
@@ -115,8 +139,8 @@ def build(kind: type[T], raw: Mapping[str, Any], where: str) -> T:
         if key not in fields:
             raise RecipeError(
                 f"{where}: unknown key {key!r}",
-                expected=f"one of {', '.join(fields)}",
-                hint=_meant(_inside(kind, key)) or nearest(key, list(fields)),
+                expected=f"one of {', '.join([*beside, *fields])}",
+                hint=_meant(_inside(kind, key)) or nearest(key, [*beside, *fields]),
             )
         values[key] = _value(types_of[key], value, f"{where}: {key}")
     for name, wanted in fields.items():

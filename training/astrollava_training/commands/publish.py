@@ -26,7 +26,10 @@ def add_parser(commands: Any) -> None:
         help="the GGUF pair and its card; astrollava/models/<name of the recipe>",
     )
     publish.add_argument(
-        "--data", type=Path, default=VOTES, help=f"votes.csv, pictures beside it; {VOTES}"
+        "--data",
+        type=Path,
+        default=VOTES,
+        help=f"votes.csv, pictures beside it (beside a checkout: {VOTES})",
     )
     publish.set_defaults(work=_publish)
 

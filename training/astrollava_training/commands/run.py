@@ -43,8 +43,8 @@ def add_parser(commands: Any) -> None:
         command.add_argument(
             "--data",
             type=Path,
-            help=f"folder that the recipe's files are in, by default this one; of a recipe from "
-            f"scratch votes.csv, pictures beside it: {VOTES}",
+            help="folder that the recipe's files are in, by default this one; of a recipe from "
+            f"scratch votes.csv, pictures beside it (beside a checkout: {VOTES})",
         )
         add_set(command, "; train.KEY reaches the stages that are run")
         add_device(command)
@@ -74,7 +74,8 @@ def _run(given: argparse.Namespace) -> None:
         return
     root = given.data or Path()
     if not root.is_dir():
-        raise InvalidRequest(f"--data {root}", expected="the folder of the data")
+        there = "is no folder" if root.exists() else "is not there"
+        raise InvalidRequest(f"--data {root}: it {there}", expected="the folder of the data")
     if isinstance(recipe, TowerRecipe):
         from astrollava_training.contrastive.run import run as train_tower
 

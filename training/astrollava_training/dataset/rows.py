@@ -71,7 +71,9 @@ def find_files(patterns: Sequence[str], root: Path) -> list[Path]:
         matched = sorted(path for path in root.glob(pattern) if path.is_file())
         if not matched:
             raise InvalidRequest(
-                f"no data at {pattern!r} in {root}", expected="an existing .json, .jsonl or .tar"
+                f"no data at {pattern!r} in {root.resolve()}",
+                expected="an existing .json, .jsonl or .tar",
+                hint="Files of a recipe are looked for in the folder that --data names",
             )
         found |= dict.fromkeys(matched)
     for path in found:

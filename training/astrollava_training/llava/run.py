@@ -14,6 +14,7 @@ from astrollava.errors import AstrollavaError, InvalidRequest, ModelError
 from astrollava_training.dataset.corpus import Corpus, Source
 from astrollava_training.dataset.packing import Schedule
 from astrollava_training.dataset.pictures import RenderRule
+from astrollava_training.dataset.rows import find_files
 from astrollava_training.llava.assemble import Assembled, assemble
 from astrollava_training.llava.folder import (
     check,
@@ -79,6 +80,10 @@ def run(
         waiting = [number for number in asked if not finished(out, number)]
         if not waiting:
             return
+        # Before gigabytes of weights are read, or downloaded.
+        for number in waiting:
+            with _of(number):
+                find_files(recipe.stages[number].data, root)
         ready = assemble(recipe)
         data = {number: _read(recipe, ready, root, out, number, world, workers)
                 for number in waiting}  # fmt: skip
