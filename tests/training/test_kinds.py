@@ -142,6 +142,8 @@ def test_ablation_and_lora_differ_from_the_paper_in_nothing_else() -> None:
     [
         ('kind = "two-stage"', 'kind = "two-stages"', "kind is 'two-stages'.*mean 'two-stage'"),
         ('kind = "two-stage"', "", "no kind, and its keys are those of the kind 'two-stage'"),
+        ("[stage1]", "[train]\nlr = 1\n[stage1]", "train: unknown key 'lr'.* a key of stage1 and"),
+        ("[stage1]", "[train]\nlearnig_rate = 1\n[stage1]", "train: unknown.*Did you mean 'lr'"),
         ("[stage1]", "[stagel]", "unknown key 'stagel'.*Did you mean 'stage1' or 'stage2'"),
         ('name = "x"', 'name = "x"\nlr = 1', "'lr'.*Did you mean 'stage1.lr' or 'stage2.lr'"),
         ('tower = "t"', 'towr = "t"', "model: unknown key 'towr'.*Did you mean 'tower'"),

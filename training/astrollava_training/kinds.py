@@ -91,6 +91,7 @@ def load_any(
             hint=nearest(str(kind), list(KINDS)),
         )
     if kind == "two-stage":
+        _check_train(raw, path)
         assignments = _into_stages(raw, assignments, stages)
     found: Recipe | LlavaRecipe | TowerRecipe = build(
         KINDS[kind], set_values(raw, assignments), str(path), beside=("kind",)
@@ -103,7 +104,6 @@ def _into_stages(
 ) -> list[str]:
     """Send what is said of ``train`` and known to stages only to those that are run."""
     there = [f"stage{number}" for number in stages if f"stage{number}" in raw]
-    known = [*Train.__annotations__, *Stage.__annotations__]
     found = []
     for assignment in assignments:
         table, _, rest = assignment.partition(".")
@@ -113,13 +113,27 @@ def _into_stages(
         elif key in Stage.__annotations__:
             found += [f"{stage}.{rest}" for stage in there]
         else:
-            raise RecipeError(
-                f"--set {assignment!r}: unknown key {key!r}",
-                expected=f"one of train, {', '.join(Train.__annotations__)}, or of the stages, "
-                f"{', '.join(Stage.__annotations__)}",
-                hint=nearest(key, known),
-            )
+            raise _unknown(key, f"--set {assignment!r}")
     return found
+
+
+def _check_train(raw: dict[str, Any], path: Path) -> None:
+    """Refuse in the table ``train`` what belongs to a stage, or is near to what does."""
+    table = raw.get("train")
+    for key in table if isinstance(table, dict) else ():
+        if key not in Train.__annotations__:
+            raise _unknown(key, f"{path}: train")
+
+
+def _unknown(key: str, where: str) -> RecipeError:
+    return RecipeError(
+        f"{where}: unknown key {key!r}",
+        expected=f"one of train, {', '.join(Train.__annotations__)}, or of the stages, "
+        f"{', '.join(Stage.__annotations__)}",
+        hint=f"{key!r} is a key of stage1 and of stage2"
+        if key in Stage.__annotations__
+        else nearest(key, [*Train.__annotations__, *Stage.__annotations__]),
+    )
 
 
 def _without_kind(raw: dict[str, Any], path: Path) -> str:
