@@ -144,3 +144,39 @@ def test_all_that_is_misstated_is_said_at_once(shelf: Shelf) -> None:
     for (hook, _), words in said.items():
         for each in words:
             assert each in reasons[hook.replace("_", "-")]
+
+
+def test_a_method_that_cannot_be_called_as_the_contract_calls_it_is_found(shelf: Shelf) -> None:
+    """`plugins check` said ok, and the first who used it got a TypeError."""
+    code = """
+        from astrollava.hooks import Exporter, FactProvider, Reader
+
+        class Ex(Exporter):
+            name, suffix = "ex", ".ex"
+            def write(self, results): ...
+
+        class Re(Reader):
+            name, suffixes = "re", (".re",)
+            def accepts(self): return False
+            def read(self, file): ...
+
+        class Fa(FactProvider):
+            name, credit, url = "fa", "me", "https://fa.example"
+            def facts(self, position, radius): return []
+
+        @hookimpl
+        def astrollava_HOOK(): return [THING()]
+    """
+    wanted = {
+        ("exporters", "Ex"): ["cannot be called as write(results, path)"],
+        ("readers", "Re"): [
+            "cannot be called as accepts(head)",
+            "cannot be called as read(file, max_pixels=...)",
+        ],
+        ("fact_providers", "Fa"): ["cannot be called as facts(position, radius, timeout=...)"],
+    }
+    for hook, thing in wanted:
+        shelf.put(thing.lower(), code.replace("HOOK", hook).replace("THING", thing))
+    reasons = {broken.name: broken.reason for broken in shelf.load().broken}
+    for (_, thing), words in wanted.items():
+        assert all(each in reasons[thing.lower()] for each in words), reasons
