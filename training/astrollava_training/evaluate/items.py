@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -152,8 +152,8 @@ class Dataset:
         split : str
             One of `SPLITS`, or ``"all"``.
         limit : int, optional
-            So many at most, drawn evenly over the split rather than its beginning: files are often
-            sorted by class.
+            So many at most, of each class its share of the split: files are often sorted by class.
+            A larger limit takes the same pictures and more.
 
         Raises
         ------
@@ -166,9 +166,8 @@ class Dataset:
             )
         items = self.split(split)
         if limit is not None and limit < len(items):
-            items = tuple(
-                items[i] for i in np.linspace(0, len(items) - 1, limit).round().astype(int)
-            )
+            first = sorted(_order(items))[:limit]
+            items = tuple(items[place] for place in sorted(place for *_, place in first))
         if len(items) < 2:
             there = Counter(item.split for item in self.items)
             raise InvalidRequest(
@@ -186,6 +185,22 @@ class Dataset:
         return replace(self, views=tuple(views))
 
 
+def _order(items: Sequence[Item]) -> Iterator[tuple[float, int, int]]:
+    """Yield when each item is taken, then what decides ties, then its place.
+
+    However many come first, each class has about its share of them. Hashes of names decide the
+    rest, without a seed: runs of other seeds are compared, too.
+    """
+    classes: dict[int | None, list[tuple[int, int]]] = {}
+    for place, item in enumerate(items):
+        classes.setdefault(item.label, []).append((_hashed(f"picture {item.id}"), place))
+    for label, members in classes.items():
+        # Each class begins elsewhere: small ones would never come before the large are half done.
+        begin = _hashed(f"class {label}") / 2**64
+        for rank, (tie, place) in enumerate(sorted(members)):
+            yield (rank + begin) / len(members), tie, place
+
+
 def split_of(name: str) -> str:
     """Return the split of an object by the hash of its name, the same for ever.
 
@@ -196,7 +211,12 @@ def split_of(name: str) -> str:
     >>> split_of("galaxy10-decals/00000")
     'train'
     """
-    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
+    place = _hashed(name) % 100
     if place < _TEST:
         return "test"
     return "val" if place < _TEST + _VALIDATION else "train"
+
+
+def _hashed(name: str) -> int:
+    """Return a number below 2**64 that a name has for ever."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")

@@ -46,7 +46,7 @@ class Sample:
     split : str
         Which of its splits.
     limit : int, optional
-        Pictures at most, drawn evenly.
+        Pictures at most, of each class its share.
     resamples, seed : int
         Of the bootstrap, and of all random choices.
     """
