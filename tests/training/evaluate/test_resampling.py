@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from astrollava_training.evaluate import metrics
 from astrollava_training.evaluate.calibrate import softmax
-from astrollava_training.evaluate.label_table import scores_of
+from astrollava_training.evaluate.label_table import label_table, scores_of
 from astrollava_training.evaluate.metrics import Interval, interval_of
 from astrollava_training.evaluate.resampling import (
     Resampling,
@@ -170,6 +170,23 @@ def test_none_and_all_of_so_many_have_the_interval_of_wilson(count: int, right: 
     again = Resampling(count, resamples=5)
     found = interval("accuracy", again.mean(np.full(count, float(right))), again.objects())
     assert (found.low, found.high) == pytest.approx(metrics.wilson(float(right), count))
+
+
+def test_what_cannot_be_other_has_no_interval() -> None:
+    """Equal probabilities for ten classes had the Brier score 0.900 [0.726, 1.113]: it is 0.9."""
+    labels = np.arange(30) % 10
+    even, other = np.full(10, 0.1), np.array([0.55, *[0.05] * 9])
+    own = np.tile(even, (30, 1))
+    rows = label_table(labels, own, even, other, Resampling(30, resamples=50), seed=0)
+    found = rows["blank"]["brier"]
+    assert found.value == pytest.approx(0.9)
+    assert math.isnan(found.low) and math.isnan(found.high)
+    # Of others the score depends on what is there, between right and wrong everywhere.
+    assert rows["prior"]["brier"].low < rows["prior"]["brier"].value < rows["prior"]["brier"].high
+    alike = label_table(np.zeros(30, int), own, even, other, Resampling(30, resamples=50), seed=0)
+    found = alike["prior"]["brier"]
+    assert found.low == pytest.approx(found.value)
+    assert found.value < found.high < 0.95**2 + 0.55**2 + 8 * 0.05**2
 
 
 def test_pairs_that_never_differ_have_the_interval_of_tango() -> None:

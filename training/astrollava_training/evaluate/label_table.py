@@ -62,11 +62,22 @@ def label_table(
     units = again.objects()
     draws = {name: scores_of(labels, *given, classes, again) for name, given in rows.items()}
     table: dict[str, Row] = {name: dict(intervals(scores, units)) for name, scores in draws.items()}
+    for name, always in (("prior", prior), ("blank", blank)):
+        table[name] |= intervals({"brier": draws[name]["brier"]}, units, {"brier": _ends(always)})
     margin = lead(draws, _LEADING, count=count, units=units)
     right, other = rows["model"][0] == labels, rows[str(margin["over"])][0] == labels
     # The bootstrap of a handful of pictures is surer than they allow.
     margin["p"] = mcnemar(int((right & ~other).sum()), int((other & ~right).sum()))
     return table | {"margin": margin}
+
+
+def _ends(always: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the least and greatest Brier score of the same probabilities for every picture.
+
+    Equal ones score the same whatever the pictures show: no other picture could change that.
+    """
+    scores = ((always - np.eye(len(always))) ** 2).sum(axis=1)
+    return float(scores.min()), float(scores.max())
 
 
 def _told(

@@ -193,7 +193,7 @@ def interval_of(
         The 2.5 and 97.5 percentiles of the resamples. Where all resamples are the same, up to
         ``z² / (units + z²)`` of the objects may yet be other, as far as the score goes: Wilson's
         interval of none or all of so many, and Tango's (1998) of pairs none of which differ. Of a
-        score without ends there is none, then. Where `biased`, the bias is taken off. All of it is
+        score without ends there is none, then, nor of one that can be no other. Where `biased`, the bias is taken off. All of it is
         NaN where the score is undefined.
     """
     value, resampled = float(draws[0]), draws[1:][~np.isnan(draws[1:])]
@@ -204,7 +204,7 @@ def interval_of(
         # What is the same in every resample was never otherwise: that is little of few objects.
         other = wilson(0.0, units)[1] if units else math.nan
         low, high = (value + other * (end - value) for end in ends)
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if not (math.isfinite(low) and math.isfinite(high)) or ends[1] - ends[0] < _SAME:
             low = high = math.nan
         return Interval(value, low, high, 0.0)
     low, high = map(float, np.percentile(resampled, [2.5, 97.5]))

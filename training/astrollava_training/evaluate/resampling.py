@@ -122,7 +122,14 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
 
-def interval(name: str, draws: Draws, units: int, *, difference: bool = False) -> Interval:
+def interval(
+    name: str,
+    draws: Draws,
+    units: int,
+    *,
+    difference: bool = False,
+    ends: tuple[float, float] | None = None,
+) -> Interval:
     """Return the interval of a score, by what its name says of it.
 
     Parameters
@@ -134,16 +141,27 @@ def interval(name: str, draws: Draws, units: int, *, difference: bool = False) -
         Objects that it is made of.
     difference : bool
         Of two such scores.
+    ends : tuple of float, optional
+        Least and greatest it can be in this row, where they lie closer than the score's own.
     """
-    low, high = _ENDS.get(name, (0.0, 1.0))
+    low, high = ends or _ENDS.get(name, (0.0, 1.0))
     ends = (low - high, high - low) if difference else (low, high)
     return interval_of(draws, units=units, ends=ends, biased=name in _BIASED)
 
 
-def intervals(scores: Mapping[str, Draws], units: int | Mapping[str, int]) -> dict[str, Interval]:
+def intervals(
+    scores: Mapping[str, Draws],
+    units: int | Mapping[str, int],
+    ends: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, Interval]:
     """Return the interval of each score, made of so many objects, each or all."""
     return {
-        name: interval(name, draws, units if isinstance(units, int) else units[name])
+        name: interval(
+            name,
+            draws,
+            units if isinstance(units, int) else units[name],
+            ends=(ends or {}).get(name),
+        )
         for name, draws in scores.items()
     }
 
