@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from astrollava import __version__
+from astrollava.cli._elsewhere import ReadingCommand
 from astrollava.cli._failures import guarded, settings
 from astrollava.cli.ask import ask
 from astrollava.cli.bundle import app as bundle
@@ -77,8 +78,11 @@ def _before_any_command(
         _log_to_stderr()
 
 
-for command in (describe, ask, chat, classify, extract, fetch, demo, doctor):
-    app.command(context_settings=SETTINGS if command is fetch else None)(guarded(command))
+for command in (describe, ask, chat, classify, extract):
+    app.command(cls=ReadingCommand)(guarded(command))
+app.command(context_settings=SETTINGS)(guarded(fetch))
+for other in (demo, doctor):
+    app.command()(guarded(other))
 app.add_typer(models)
 app.add_typer(bundle)
 app.add_typer(plugins)

@@ -14,12 +14,14 @@ from typing import ParamSpec, TextIO, TypeVar
 
 import typer
 
+from astrollava.cli._elsewhere import how_to_fetch
 from astrollava.cli._terminal import clean, clean_line
 from astrollava.cli._wording import in_options
 from astrollava.errors import (
     AstrollavaError,
     FetchError,
     GenerationError,
+    ImageNotFound,
     ModelError,
     PluginError,
     UnknownFetcher,
@@ -79,6 +81,8 @@ def report(error: BaseException, *, source: str | None = None) -> None:
             words.append("\nexpected ", style="dim").append(clean_line(in_options(error.expected)))
         if error.hint:
             words.append("\n" + clean_line(in_options(error.hint)))
+        if source is not None and isinstance(error, ImageNotFound) and how_to_fetch(source):
+            words.append(f"\nFor an image of it: {clean_line(how_to_fetch(source))}")
         failed_within = isinstance(error, PluginError) and error.__cause__ is not None
     else:
         words.append(f"unexpected {type(error).__name__}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -335,3 +336,29 @@ def test_nothing_asked_shows_the_help(run: Run) -> None:
     done = run()
     assert "describe" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["describe", "classify", "extract", "ask", "chat"])
+def test_who_would_fetch_here_is_told_where(
+    run: Run, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was "No such option: --from (Possible options: --prompt)", which leads nowhere."""
+    monkeypatch.setenv("COLUMNS", "200")
+    done = run(command, "--from", "legacy", "M51")
+    assert done.returncode == 2
+    assert "No such option: --from. First fetch a file: astrollava fetch TARGET" in done.stderr
+    assert "--prompt" not in done.stderr
+    assert "(Possible options: --" in run(command, "--hduu", "1", "M51").stderr
+
+
+@pytest.mark.parametrize("target", ["M51", "202.47 47.195", "13:29:52.7 +47:11:43"])
+def test_a_name_on_the_sky_is_no_file_but_can_be_fetched(
+    run: Run, target: str, speaker: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That there is no such file was all that was said."""
+    monkeypatch.chdir(tmp_path)
+    done = run("describe", target, *speaker)
+    assert done.returncode == 2
+    assert "there is no file" in done.stderr
+    assert f"astrollava fetch {shlex.quote(target)} --size 3arcmin" in done.stderr
+    assert "astrollava fetch" not in run("describe", "m51.fits", *speaker).stderr
