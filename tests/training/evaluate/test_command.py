@@ -22,11 +22,13 @@ def test_evaluate_and_compare_from_the_command_line(
     asked = ["evaluate", "embedded", "--data", str(tmp_path / "Galaxy10_DECals.h5")]
     common = ["--limit", "6", "--resamples", "20", "--no-similarity"]
     assert main([*asked, *common, "-o", str(tmp_path / "a")]) == 0
-    out = capsys.readouterr().out
+    out, told = capsys.readouterr()
     assert "# astrollava-embedded-v0 on test of galaxy10-decals" in out
+    assert "6 pictures of the split 'test' of galaxy10-decals, by default: --split" in told
     assert str(tmp_path / "a" / "report.html") in out
     rule = ["--rule", "corrected", "--seed", "3"]
-    assert main([*asked, *common, *rule, "-o", str(tmp_path / "b")]) == 0
+    assert main([*asked, *common, *rule, "--split", "test", "-o", str(tmp_path / "b")]) == 0
+    assert "6 pictures of the split 'test' of galaxy10-decals\n" in capsys.readouterr().err
     plain = json.loads((tmp_path / "b" / "report.json").read_text("utf-8"))
     assert (plain["about"]["rule"], plain["about"]["seed"]) == ("corrected", 3)
     assert plain["about"]["pictures"] == 6

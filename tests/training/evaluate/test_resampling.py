@@ -180,7 +180,8 @@ def test_what_cannot_be_other_has_no_interval() -> None:
     rows = label_table(labels, own, even, other, Resampling(30, resamples=50), seed=0)
     found = rows["blank"]["brier"]
     assert found.value == pytest.approx(0.9)
-    assert math.isnan(found.low) and math.isnan(found.high)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
     # Of others the score depends on what is there, between right and wrong everywhere.
     assert rows["prior"]["brier"].low < rows["prior"]["brier"].value < rows["prior"]["brier"].high
     alike = label_table(np.zeros(30, int), own, even, other, Resampling(30, resamples=50), seed=0)

@@ -135,8 +135,9 @@ def test_trust_of_the_embedded_model(
     """The command, a real model and real pictures; the second run asks nothing."""
     command = ["trust", "embedded", "--data", votes, "--limit", "3", "--resamples", "20"]
     assert main([*command, "-o", str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
     assert "# What astrollava-embedded-v0 invents" in printed
+    assert "3 pictures of the split 'val' of votes, by default: --split takes another" in told
     report = json.loads((tmp_path / "trust.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert report["about"]["pictures"] == 3
     answers = tmp_path / "answers.jsonl"
@@ -262,9 +263,14 @@ def test_sheets_from_a_table_and_their_scores(
     assert found["accuracy"]["pairs"]["one - two"]["difference"]["value"] == 2.0
 
 
-def test_sheets_from_a_model(votes: str, tmp_path: Path) -> None:
+def test_sheets_from_a_model(
+    votes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = ["ratings", "sheet", "--model", "embedded", "--data", votes, "--limit", "3"]
     assert main([*command, "-o", str(tmp_path)]) == 0
+    # Commands differ in the split they take, and did not say which they took.
+    told = "3 pictures of the split 'val' of votes, by default: --split takes another"
+    assert told in capsys.readouterr().err
     rows = json.loads((tmp_path / "key.json").read_text("utf-8"))["rows"].values()
     assert {source for row in rows for source in row["sources"]} == {"embedded", "shuffled"}
 

@@ -6,11 +6,14 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from astrollava_training.commands.parser import VOTES
 
-__all__ = ["add_parser", "tell_notes"]
+if TYPE_CHECKING:
+    from astrollava_training.evaluate import Dataset
+
+__all__ = ["add_parser", "tell_notes", "tell_split"]
 
 
 def add_parser(commands: Any) -> None:
@@ -57,7 +60,9 @@ def _add_evaluate(commands: Any) -> None:
         " own, every name as it is written",
     )
     evaluate.add_argument(
-        "--limit", type=int, help="so many pictures at most, spread over the split"
+        "--limit",
+        type=int,
+        help="so many pictures at most, of each class its share; a larger number takes in these",
     )
     evaluate.add_argument(
         "--similarity",
@@ -116,7 +121,9 @@ def _evaluate(given: argparse.Namespace) -> None:
         resamples=given.resamples,
         seed=given.seed,
     ).settled(data)
-    tell_notes(notes_of(data, plan.split, data.chosen(plan.split, plan.limit)))
+    items = data.chosen(plan.split, plan.limit)
+    tell_split(None if given.split == "usual" else given.split, plan.split, data, len(items))
+    tell_notes(notes_of(data, plan.split, items))
     with evaluate.open_model(given.model, device=given.device, dtype=given.dtype) as model:
         report = evaluate.evaluate(model, data, plan, out=given.out)
     tell_notes(notes_of_unread(report.about["unread"]))
@@ -130,6 +137,13 @@ def tell_notes(notes: Iterable[str]) -> None:
     """Tell what readers of the scores must know, apart from the tables and before any wait."""
     for note in notes:
         print(f"astrollava-train: note: {note}", file=sys.stderr)
+
+
+def tell_split(given: str | None, split: str, data: Dataset, count: int) -> None:
+    """Tell which pictures are asked about: commands differ in what they take by default."""
+    whole = "all splits" if split == "all" else f"the split {split!r}"
+    chosen = "" if given else ", by default: --split takes another"
+    tell_notes([f"{count} pictures of {whole} of {data.name}{chosen}"])
 
 
 def _compare(given: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from astrollava.errors import InvalidRequest
+from astrollava_training.commands.evaluate import tell_split
 from astrollava_training.commands.parser import VOTES
 
 __all__ = ["add_parser"]
@@ -87,7 +88,9 @@ def _described(given: argparse.Namespace) -> list[Any]:
     from astrollava_training.evaluate.people import Text
 
     data = open_data(given.data)
-    items = data.chosen(given.split or data.usual_split("val"), given.limit)
+    split = given.split or data.usual_split("val")
+    items = data.chosen(split, given.limit)
+    tell_split(given.split, split, data, len(items))
     texts = []
     for name in given.model:
         with open_model(name) as model:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from astrollava_training.commands.evaluate import tell_notes
+from astrollava_training.commands.evaluate import tell_notes, tell_split
 from astrollava_training.commands.parser import VOTES
 
 __all__ = ["add_parser"]
@@ -28,7 +28,11 @@ def add_parser(commands: Any) -> None:
         help="by default val where the data name splits, else every picture",
     )
     trust.add_argument("--vocabulary", help="what classes are named by; as for evaluate")
-    trust.add_argument("--limit", type=int, help="so many pictures at most, spread over the split")
+    trust.add_argument(
+        "--limit",
+        type=int,
+        help="so many pictures at most, of each class its share; a larger number takes in these",
+    )
     trust.add_argument(
         "--fewer-bits",
         action="store_true",
@@ -93,8 +97,10 @@ def _trust(given: argparse.Namespace) -> None:
     data = open_data(given.data, vocabulary=given.vocabulary)
     split = given.split or data.usual_split("val")
     sample = room.Sample(data, split, given.limit, given.resamples, given.seed)
+    items = sample.items()
+    tell_split(given.split, split, data, len(items))
     # A picture that cannot be read ends this command: none will turn out to be missing.
-    tell_notes(notes_of(data, split, sample.items(), {}))
+    tell_notes(notes_of(data, split, items, {}))
 
     def journal(name: str, model: Any) -> Journal:
         path = None if given.out is None else given.out / f"{name}.jsonl"

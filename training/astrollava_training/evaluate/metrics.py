@@ -193,8 +193,8 @@ def interval_of(
         The 2.5 and 97.5 percentiles of the resamples. Where all resamples are the same, up to
         ``z² / (units + z²)`` of the objects may yet be other, as far as the score goes: Wilson's
         interval of none or all of so many, and Tango's (1998) of pairs none of which differ. Of a
-        score without ends there is none, then, nor of one that can be no other. Where `biased`, the bias is taken off. All of it is
-        NaN where the score is undefined.
+        score without ends there is none, then, nor of one that can be no other. Where `biased`, the
+        bias is taken off. All of it is NaN where the score is undefined.
     """
     value, resampled = float(draws[0]), draws[1:][~np.isnan(draws[1:])]
     if math.isnan(value) or not resampled.size:
