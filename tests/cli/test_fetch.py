@@ -12,6 +12,7 @@ import pytest
 from astropy.coordinates.name_resolve import sesame_url
 
 import sky_service as sky
+from astrollava.cli._failures import settings
 from astrollava.cli.fetch import parse_angle
 from astrollava.errors import InvalidRequest
 from astrollava.images import read
@@ -300,9 +301,11 @@ def astrollava_fetchers():
 
 
 def test_a_plugin_that_fails_is_named_with_its_version(
-    run: Run, service: SkyService, tmp_path: Path
+    run: Run, service: SkyService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ended as a wrong option does, and nobody knew whom to write to."""
+    # Put back at the end: --debug holds for the process.
+    monkeypatch.setattr(settings, "debug", False)
     module = tmp_path / "site" / "skyplugin_of_a_test.py"
     module.write_text(PLUGIN.partition("@hookimpl")[0] + FAILING)
     done = run("fetch", "10 20", "--from", "sky", "-o", tmp_path / "out.fits")
