@@ -47,7 +47,8 @@ def test_it_has_its_plots_tables_and_pictures_in_itself(report: Any) -> None:
         assert f'aria-label="{part}"' in html, part
     assert html.count('src="data:image/jpeg;base64,') == len(report.worst) + len(report.samples)
     assert not re.search(r'(?:src|href)="(?!data:)', html)
-    assert "NaN" not in html
+    # The letters of a picture may be any: other pictures than before had these three.
+    assert "NaN" not in re.sub(r'"data:image/jpeg;base64,[^"]*"', "", html)
     assert "nan" not in re.findall(r">([^<]*)<", html)
 
 
