@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -30,6 +31,7 @@ from astrollava_training.cli import main  # noqa: E402
 from astrollava_training.llava.exporting import export, load, save  # noqa: E402
 from astrollava_training.llava.run import run  # noqa: E402
 from astrollava_training.llava.stages import prove  # noqa: E402
+from astrollava_training.loop.lines import read_lines  # noqa: E402
 from astrollava_training.parts import part_of  # noqa: E402
 from astrollava_training.recipe import LlavaRecipe, Lora, Model  # noqa: E402
 
@@ -374,3 +376,19 @@ def test_tower_and_stage_belong_to_their_recipes(
     ):
         assert main(arguments) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_sample_of_a_caption_ends_where_plain_ends_it(
+    recipe: LlavaRecipe, data: Path, tmp_path: Path
+) -> None:
+    """``plain`` teaches no end token: what came after the line was shown as its caption."""
+    assert recipe.stage1 is not None
+    first = dataclasses.replace(
+        recipe.stage1, trains=("projector", "language"), lr=5e-3, epochs=8.0
+    )
+    run(dataclasses.replace(recipe, stage1=first, stage2=None), data, tmp_path, device="cpu",
+        workers=0)  # fmt: skip
+    last = read_lines(tmp_path / "stage1" / "evaluations.jsonl")[-1]
+    assert last["samples"]
+    for sample in last["samples"]:
+        assert re.fullmatch(r"A (red|green|blue) disk\.", sample["said"])

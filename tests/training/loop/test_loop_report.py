@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import resource
+import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -63,6 +64,23 @@ def test_the_report_says_what_was_done_and_loads_nothing(trained: Path) -> None:
     for words in ("frozen, unchanged", "ab" * 32, "→", "7 of 7", "held out", "not measured"):
         assert words in page, words
     assert f"{losses(trained)[0][1]:.3f} at first" in page
+    # Which loss, and that nothing is rounded where weights are in fp32, were left to guess.
+    assert ">training loss<" in page
+    assert "over the last 1 step;" in page
+    assert "fp32, adamw, checkpointing none" in page
+
+
+def test_long_texts_are_shown_by_their_beginning(trained: Path, tmp_path: Path) -> None:
+    """An answer of a thousand words at every evaluation hid what comes below it."""
+    shutil.copytree(trained, tmp_path / "run")
+    path = tmp_path / "run" / "stage2" / "evaluations.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line["samples"][0]["said"] = "galaxy " * 1000
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = write_report(tmp_path / "run").read_text()
+    assert page.count("galaxy ") < len(lines) * 90
+    assert "galax …<" in page
 
 
 @pytest.mark.browser

@@ -14,7 +14,10 @@ from typing import Any, Literal
 from astrollava.errors import TemplateError
 from astrollava_training.dataset.rows import IMAGE
 
-__all__ = ["V1", "V1_SYSTEM", "Template", "Written"]
+__all__ = ["LINE_END", "V1", "V1_SYSTEM", "Template", "Written"]
+
+LINE_END = "\n"
+"""What ``plain`` teaches as the end of a caption."""
 
 V1_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
@@ -124,7 +127,7 @@ class Template:
         if self.jinja is None:
             # As LLaVA's: whatever was asked, the caption is what follows the picture.
             begins = IMAGE if picture else ""
-            said = "\n".join(answer for _, answer in turns) + "\n"
+            said = "\n".join(answer for _, answer in turns) + LINE_END
             return Written(begins + said, ((len(begins), len(begins) + len(said)),))
         messages = self._messages(turns, picture=picture)
         answers: list[tuple[int, int]] = []

@@ -67,8 +67,10 @@ def describe(
         "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "parameters": sum(p.numel() for p in model.parameters()),
         "template": stage.template,
-        "how": f"{how.dtype}, {how.optimizer}, {how.rounding} rounding, checkpointing "
-        f"{how.checkpointing}, learning rate {stage.lr:g}",
+        # Weights in fp32 are never rounded, whatever the recipe says.
+        "how": f"{how.dtype}, {how.optimizer}, "
+        + (f"{how.rounding} rounding, " if how.dtype == "bf16" else "")
+        + f"checkpointing {how.checkpointing}, learning rate {stage.lr:g}",
         "steps": steps,
         "batch": stage.batch,
         "peak": peak,

@@ -13,14 +13,19 @@ from astrollava_training.dataset.batches import IGNORED, row
 from astrollava_training.dataset.corpus import Corpus
 from astrollava_training.loop.forward import Learner
 
-__all__ = ["SAID", "evaluate"]
+__all__ = ["SAID", "evaluate", "spoken"]
 
 SAID = 48
 """Tokens of a sample."""
 
 
 def evaluate(
-    learner: Learner, corpus: Corpus, held: NDArray[np.int64], tokenizer: Any, image: int
+    learner: Learner,
+    corpus: Corpus,
+    held: NDArray[np.int64],
+    tokenizer: Any,
+    image: int,
+    ends: str = "",
 ) -> tuple[float, list[dict[str, Any]]]:
     """Take the loss on conversations, and let the model answer their first questions.
 
@@ -34,6 +39,9 @@ def evaluate(
     tokenizer : transformers tokenizer
     image : int
         The token of the picture.
+    ends : str
+        What the stage's template teaches as the end of an answer where that is no end token; see
+        `spoken`.
 
     Returns
     -------
@@ -59,7 +67,7 @@ def evaluate(
                 "picture": int(corpus.pictures[number]),
                 "question": turn[0],
                 "answer": turn[1],
-                "said": _text(said, tokenizer),
+                "said": spoken(said, tokenizer, ends),
             })  # fmt: skip
     # FSDP2 keeps what its outermost module has gathered for a backward pass that does not come.
     reshard: Any = getattr(learner, "reshard", None)
@@ -68,8 +76,18 @@ def evaluate(
     return total / max(learned, 1), samples
 
 
-def _text(said: Sequence[int], tokenizer: Any) -> str:
-    ends = [n for n, token in enumerate(said) if token == tokenizer.eos_token_id]
-    return str(
-        tokenizer.decode(said[: ends[0]] if ends else said, skip_special_tokens=True)
-    ).strip()
+def spoken(said: Sequence[int], tokenizer: Any, ends: str = "") -> str:
+    """Return what was said up to its end.
+
+    Parameters
+    ----------
+    said : sequence of int
+        Tokens, to the end of what was asked for: what follows the end means nothing.
+    tokenizer : transformers tokenizer
+        Its end token always ends a text.
+    ends : str
+        A text that does, too: the end of the line under the template ``plain``.
+    """
+    stops = [n for n, token in enumerate(said) if token == tokenizer.eos_token_id]
+    text = str(tokenizer.decode(said[: stops[0]] if stops else said, skip_special_tokens=True))
+    return (text.partition(ends)[0] if ends else text).strip()

@@ -23,6 +23,7 @@ ABOUT = "about.json"
 
 _SAMPLES_SHOWN = 6  # evaluations: the first, the last and some between
 _THUMBNAIL = 128  # pixels
+_LONGEST = 600  # characters of a question, an answer or what was said
 
 
 def write_report(run: Path, name: str = "") -> Path:
@@ -49,7 +50,9 @@ def write_report(run: Path, name: str = "") -> Path:
         undefined=jinja2.StrictUndefined,
     )
     page = environment.get_template("report.html.jinja").render(
-        name=name or run.resolve().name, stages=[stage for stage in stages if stage]
+        name=name or run.resolve().name,
+        stages=[stage for stage in stages if stage],
+        shown=_shown,
     )
     path = run / "report.html"
     part = path.with_suffix(".part")
@@ -105,11 +108,12 @@ def _tiles(
     busy = sum(step["mfu"] * step["seconds"] for step in warm) / sum(s["seconds"] for s in warm)
     tail = steps[-max(len(steps) // 20, 1) :]
     loss = sum(s["loss"] * s["learned"] for s in tail) / sum(s["learned"] for s in tail)
+    over = f"nats a token, over the last {len(tail)} step{'s' * (len(tail) > 1)}"
     joules = _energy(steps)
     done = f"{steps[-1]['step']} of {about['steps']}"
     tiles = [
         ("steps", done, f"{about['batch']} conversations each"),
-        ("loss", f"{loss:.3f}", f"nats a token; {steps[0]['loss']:.3f} at first"),
+        ("training loss", f"{loss:.3f}", f"{over}; {steps[0]['loss']:.3f} at first"),
         ("tokens", _large(tokens), f"{learned / tokens:.0%} of them learnt"),
         ("time", _time(seconds), f"{_large(fast)} tokens/s"),
         ("MFU", f"{busy:.1%}", f"of {_large(about['peak'])}FLOP/s, {about['peak_from']}"),
@@ -179,6 +183,11 @@ def _chosen(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     last = len(evaluations) - 1
     wanted = {round(n * last / (_SAMPLES_SHOWN - 1)) for n in range(_SAMPLES_SHOWN)}
     return [evaluations[n] for n in sorted(wanted)]
+
+
+def _shown(text: str) -> str:
+    """Bound a text: of a long conversation its beginning tells what it is."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()} …"
 
 
 def _large(value: float) -> str:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from astrollava.errors import InvalidRequest, NotEnoughSpace
 from astrollava_training.dataset.corpus import Corpus
+from astrollava_training.dataset.templates import LINE_END
 from astrollava_training.llava.assemble import Pictures
 from astrollava_training.loop.about import describe
 from astrollava_training.loop.evaluation import evaluate
@@ -120,7 +121,10 @@ def train_stage(
                 keeper.save(step, _tensors(steps))
             if last or step % how.evaluate_every == 0:
                 if len(held):
-                    loss, samples = evaluate(steps.learner, corpus, held, tokenizer, pictures.token)
+                    loss, samples = evaluate(
+                        steps.learner, corpus, held, tokenizer, pictures.token,
+                        ends=LINE_END if stage.template == "plain" else "",
+                    )  # fmt: skip
                     journal.evaluation(step, loss, samples)
                     train_mode(model)
                 journal.report()
