@@ -44,7 +44,7 @@ def check_tokenizer(model: Any, tokenizer: Any, named: str) -> None:
             raise type(error)(
                 f"what is trained on {named} could not be exported: {error.problem}",
                 expected=error.expected,
+                # An old run comes by here on its way to be exported, too.
                 hint=error.hint
-                or "Nothing was trained. Name another model, or give this one a "
-                "tokenizer that converts",
+                or "Name another model in the recipe, or give this one a tokenizer that converts",
             ) from error
