@@ -20,17 +20,20 @@ ARROWS: dict[str, set[str]] = {
     "schema": {"errors"},
     "_versions": set(),
     "_plugged": set(),  # what plugins add to a room, which asks here and knows no plugin
+    "_aside": set(),  # where what plugins print goes: each room that calls one says so there
     "_cache": {"errors"},
     "prompts": {"errors"},
     "vocabularies": {"_plugged", "errors"},
     "results": {"errors", "_html"},  # a result draws itself for Jupyter
     "_html": {"errors", "results"},
     "grounding": {"errors", "results"},
-    "images": {"_plugged", "errors"},
+    "images": {"_aside", "_plugged", "errors"},
     "engine": {"_cache", "errors"},
     "models": {"_cache", "_plugged", "errors"},
     # The contract: what plugins see of the library, and what is done around a fetcher.
-    "hooks": {"_cache", "_plugged", "errors", "images", "models", "results", "vocabularies"},
+    "hooks": {
+        "_aside", "_cache", "_plugged", "errors", "images", "models", "results", "vocabularies",
+    },
     "streams": {"engine", "errors", "results"},
     "_flight": {"errors"},
     # What llama.cpp is measured to do, and the files that need it otherwise.
