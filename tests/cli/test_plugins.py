@@ -83,9 +83,6 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     return Shelf(folder)
 
 
-# plugins -------------------------------------------------------------------------------------
-
-
 def test_sound_broken_and_blocked_are_listed(
     run: Run, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
