@@ -50,7 +50,8 @@ def serve(latency: float) -> None:
     def answer(asked: Asked) -> Reply:
         if asked.query["pixels"] != str(PIXELS):
             pixels = int(asked.query["pixels"])
-            return Reply(fits_bytes(asked.number("ra"), asked.number("dec"), pixels=pixels))
+            place = asked.number("ra"), asked.number("dec"), asked.number("size")
+            return Reply(fits_bytes(*place, pixels))
         return Reply(ready[asked.query["ra"]])
 
     with serving() as service:
