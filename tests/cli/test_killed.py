@@ -41,9 +41,15 @@ def _wait_for(found: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.002)
 
 
-def _written(parent: Path) -> bool:
-    """Say whether an unfinished file is there."""
-    return any(path.suffix == ".gguf" for path in parent.glob(".*.part/*"))
+def _unfinished(folder: str, parent: Path, name: str) -> bool:
+    """Say whether a file of such a name is in an unfinished folder.
+
+    The one begun next removes what others left, perhaps while we look.
+    """
+    try:
+        return any(parent.glob(f".{folder}.*.part/{name}"))
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
@@ -51,7 +57,7 @@ def test_a_signal_leaves_nothing(checkpoint: Path, tmp_path: Path, name: str) ->
     """A batch system's time limit and a closed terminal left 18 GB in a hidden folder."""
     number = getattr(signal, name)
     with _begin(checkpoint, tmp_path / "out", "f16") as running:
-        _wait_for(lambda: _written(tmp_path))
+        _wait_for(lambda: _unfinished("out", tmp_path, "*.gguf"))
         running.send_signal(number)
         _, said = running.communicate(timeout=60)
     assert running.returncode == 128 + number
@@ -76,7 +82,7 @@ def test_what_a_killed_process_left_goes_with_the_next_one(
 ) -> None:
     """No process can clean up after SIGKILL, and its quantizer went on without it."""
     with _begin(checkpoint, tmp_path / "out", "q4_k_m") as running:
-        _wait_for(lambda: list(tmp_path.glob(".out.*.part/.*.part")))
+        _wait_for(lambda: _unfinished("out", tmp_path, ".*.part"))
         for quantizer in _quantizers(tmp_path):
             # So that it cannot come to its end by itself.
             os.kill(quantizer, signal.SIGSTOP)
@@ -89,7 +95,7 @@ def test_what_a_killed_process_left_goes_with_the_next_one(
 
     small = PlainLlava().save(tmp_path / "small")
     with _begin(checkpoint, tmp_path / "beside", "f16") as busy:
-        _wait_for(lambda: _written(tmp_path) and list(tmp_path.glob(".beside.*.part/*.gguf")))
+        _wait_for(lambda: _unfinished("beside", tmp_path, "*.gguf"))
         busy.send_signal(signal.SIGSTOP)
         try:
             done = run("models", "convert", small, "-o", tmp_path / "new")
