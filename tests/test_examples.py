@@ -40,6 +40,8 @@ def test_examples_in_docstrings(name: str) -> None:
 def test_examples_in_documents(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What a reader copies first must run as it stands, with the bundled image."""
     monkeypatch.chdir(tmp_path)
+    # Models that an example unpacks would be listed in all tests that come later.
+    monkeypatch.setenv("ASTROLLAVA_CACHE", str(tmp_path / "cache"))
     blocks = re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), flags=re.M | re.S)
     for code in blocks:
         compiled = compile(code, str(path), "exec")

@@ -290,6 +290,8 @@ def test_a_bundled_model_is_listed(run: Run, hub: Hub, tmp_path: Path) -> None:
     assert next(ln for ln in lines if ln.startswith("starburst\t")).split("\t")[2] == "on a bundle"
     rows = [json.loads(line) for line in run("models", "list", "--json").stdout.splitlines()]
     assert {row["name"]: row["here"] for row in rows}["starburst"] == "on a bundle"
+    # A line without it ended scripts that look for the models of plugins.
+    assert {row["plugin"] for row in rows} == {None}
     assert "Did you mean starburst" in run("models", "show", "starbrust").stderr
     folder = Path(json.loads(run("bundle", "use", tmp_path / "b.zip", "--json").stdout)["folder"])
     (folder / "results.csv").write_text("mine")
