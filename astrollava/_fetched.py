@@ -157,14 +157,20 @@ class Facts:
         from astrollava.hooks import Fact
         from astrollava.hooks.fetching._limits import at_most
         from astrollava.hooks.fetching.trying import trying
-        from astrollava.hooks.fetching.uniform import uniform
+        from astrollava.hooks.fetching.uniform import from_where, uniform
 
         def ask(seconds: float) -> list[Catalogued]:
             with uniform(provider):
                 given = provider.facts(position, radius, timeout=seconds)
-                if not all(isinstance(fact, Fact) for fact in given):
-                    raise PluginError(f"{provider.name} gave something that is no Fact")
-                return [Catalogued(**fact.to_dict()) for fact in given]
+                facts = list(given)
+                for fact in facts:
+                    if not isinstance(fact, Fact):
+                        raise PluginError(
+                            f"the catalogue {provider.name}{from_where(provider)} gave a"
+                            f" {type(fact).__name__}",
+                            expected="instances of astrollava.hooks.Fact",
+                        )
+                return [Catalogued(**fact.to_dict()) for fact in facts]
 
         with at_most(_FACTS_AT_ONCE, provider.name):
             return trying(ask, name=provider.name, timeout=self._timeout)[0]

@@ -35,6 +35,11 @@ class Offered:
     distribution: str
     version: str
 
+    @property
+    def from_where(self) -> str:
+        """The distribution, to stand behind a name in a message; empty where none brought it."""
+        return f" ({self.distribution} {self.version})" if self.distribution else ""
+
     def to_dict(self) -> dict[str, str]:
         """Return whose it is, as provenance says it."""
         return {

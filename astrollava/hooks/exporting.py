@@ -51,12 +51,14 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
     if not given:
         raise InvalidRequest("there is no result to export", expected="one or more")
     target = Path(path)
+    offer = plugins().offered("exporters")[writer.name]
+    whose = f"the exporter {writer.name}{offer.from_where}"
     try:
         with put_aside(target) if writer.announces else whole(target) as file:
             with printing_aside():
                 writer.write(given, file)
             if not file.exists():
-                raise PluginError(f"the exporter {exporter} wrote no file {str(target)!r}")
+                raise PluginError(f"{whose} wrote no file {str(target)!r}")
     except AstrollavaError:
         raise
     except OSError as error:
@@ -65,9 +67,8 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
             hint="Choose another file",
         ) from error
     except (Exception, SystemExit) as error:
-        owner = plugins().offered("exporters")[writer.name].plugin
         raise PluginError(
-            f"the exporter {exporter} failed with {type(error).__name__}: {error}",
-            hint=f"See: astrollava plugins check {owner}",
+            f"{whose} failed with {type(error).__name__}: {error}",
+            hint=f"See: astrollava plugins check {offer.plugin}",
         ) from error
     return target

@@ -131,4 +131,4 @@ def apply_stretch(name: str, offer: Offered, values: NDArray[np.float64]) -> NDA
 
 
 def _whose(name: str, offer: Offered) -> str:
-    return f"{name!r} of the plugin {offer.plugin} ({offer.distribution} {offer.version})"
+    return f"{name!r} of the plugin {offer.plugin}{offer.from_where}"

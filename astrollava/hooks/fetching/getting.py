@@ -18,7 +18,7 @@ from astrollava.hooks.fetching.cache import cutout_key, shared_cache, tell_found
 from astrollava.hooks.fetching.fetcher import Cutout, Fetcher
 from astrollava.hooks.fetching.measured import check_measure
 from astrollava.hooks.fetching.trying import trying
-from astrollava.hooks.fetching.uniform import uniform
+from astrollava.hooks.fetching.uniform import from_where, uniform
 from astrollava.images import SkyImage
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def _once(fetcher: Fetcher, wanted: Cutout, seconds: float) -> SkyImage:
         )
         if not isinstance(image, SkyImage):
             raise PluginError(
-                f"the fetcher {fetcher.name} gave a {type(image).__name__}", expected="a SkyImage"
+                f"the fetcher {fetcher.name}{from_where(fetcher)} gave a {type(image).__name__}",
+                expected="a SkyImage",
             )
         _check_content(fetcher, wanted, image)
     return image

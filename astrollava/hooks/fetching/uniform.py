@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from astrollava.hooks.fetching.fetcher import Fetcher
     from astrollava.hooks.kinds import FactProvider
 
-__all__ = ["uniform"]
+__all__ = ["from_where", "uniform"]
 
 
 @contextmanager
@@ -110,16 +110,23 @@ def _about(service: Fetcher | FactProvider, error: BaseException) -> AstrollavaE
         )
     return PluginError(
         f"the plugin of {name} failed with {type(error).__name__}: {_words(error)}"
-        f"{_whose(service)}",
+        f"{from_where(service)}",
         hint="Tell its authors: it should have said what the service did",
     )
 
 
-def _whose(service: Fetcher | FactProvider) -> str:
+def from_where(service: Fetcher | FactProvider) -> str:
+    """Return the distribution that a service's plugin came in, to stand behind its name.
+
+    Parameters
+    ----------
+    service : Fetcher or FactProvider
+        One made by hand came in none, and the text is empty.
+    """
     from astrollava.hooks.manager import offer_of
 
     offer = offer_of("fetchers", service) or offer_of("fact_providers", service)
-    return "" if offer is None else f" ({offer.distribution} {offer.version})"
+    return "" if offer is None else offer.from_where
 
 
 def _words(error: BaseException) -> str:
