@@ -171,13 +171,15 @@ class SkyService:
             if self.latency:
                 time.sleep(self.latency)
             handler = self._find(asked.path)
-            if trouble is None:
-                wire.send(_handled(handler, asked))
-            else:
-                trouble(wire, handler, asked)
+            reply = None if trouble else _handled(handler, asked)
         finally:
+            # Before it is sent: a client that has its answer may send another request at once.
             with self._lock:
                 self._busy -= 1
+        if reply is not None:
+            wire.send(reply)
+        elif trouble is not None:
+            trouble(wire, handler, asked)
 
     def _find(self, path: str) -> Handler:
         if path in self._routes:
