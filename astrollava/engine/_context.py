@@ -195,6 +195,13 @@ class Context:
     ) -> None:
         """Evaluate one token of each of several sequences and keep the logits of all."""
         n = len(tokens)
+        if n == 1:
+            # A text by itself, thousands of times: several times as fast as what follows.
+            self._tokens[0], self._positions[0] = tokens[0], positions[0]
+            self._sequence_ids[0] = sequences[0]
+            self._wanted[0] = 1
+            self._run(self._batch, 1, 1, positions[0])
+            return
         self._tokens[:n] = tokens
         self._positions[:n] = positions
         self._sequence_ids[:n] = sequences
@@ -202,7 +209,7 @@ class Context:
         # llama.cpp evaluates those together whose numbers follow each other: others are alone.
         there = set(sequences)
         lone = [p for p, s in zip(positions, sequences, strict=True) if not {s - 1, s + 1} & there]
-        self._run(self._batch, n, max(lone, default=-1))
+        self._run(self._batch, n, n, max(lone, default=-1))
 
     def decode_branches(
         self,
@@ -232,7 +239,7 @@ class Context:
         self._pointers[:n] = sequences.ctypes.data + starts * sequences.itemsize
         try:
             # The cache of all branches may be a long one where each of them is short.
-            self._run(self._batch, n, self.n_ctx if n == 1 else -1)
+            self._run(self._batch, n, n, self.n_ctx if n == 1 else -1)
         finally:
             self._counts[:n], self._pointers[:n] = whose, pointers
 
@@ -246,7 +253,7 @@ class Context:
         self._sequence_ids[:n] = sequence
         self._wanted[:n] = all_logits
         self._wanted[n - 1] = 1
-        self._run(self._batch, n, position if n == 1 else -1)
+        self._run(self._batch, n, n if all_logits else 1, position if n == 1 else -1)
 
     def decode_embeddings(
         self,
@@ -268,7 +275,7 @@ class Context:
         if not causal:
             self._lib.llama.llama_set_causal_attn(self._pointer, False)
         try:
-            self._run(self._embedded, n, position if n == 1 else -1)
+            self._run(self._embedded, n, 1, position if n == 1 else -1)
         finally:
             if not causal:
                 self._lib.llama.llama_set_causal_attn(self._pointer, True)
@@ -277,15 +284,18 @@ class Context:
         """Evaluate with so many threads from now on, 0 for its own; results do not depend on it."""
         self._threads = threads or self.threads
 
-    def _run(self, batch: Any, n: int, lone: int) -> None:
-        """Evaluate; `lone` is the last position of a token that is evaluated by itself, or -1."""
+    def _run(self, batch: Any, n: int, kept: int, lone: int) -> None:
+        """Evaluate `n` tokens, of which `kept` rows of logits are wanted.
+
+        `lone` is the last position of a token that is evaluated by itself, or -1.
+        """
         threads = 1 if lone >= self._lone_limit else self._threads
         if threads != self._using:
             self._lib.llama.llama_set_n_threads(self._pointer, threads, threads)
             self._using = threads
         batch.n_tokens = n
         self._best = None
-        self._kept = int(np.count_nonzero(self._wanted[:n]))
+        self._kept = kept
         if status := self._decode(self._pointer, batch):
             raise GenerationError(
                 f"llama.cpp could not evaluate {n} tokens (status {status})",
@@ -299,6 +309,8 @@ class Context:
 
     def best(self, row: int) -> int:
         """Return the most probable token after `row` of those kept; the first of equals."""
+        if self._kept == 1:
+            return int(self.logits()[0].argmax())
         if self._best is None:
             self._best = self.logits().argmax(axis=1)
         return int(self._best[row])
@@ -310,9 +322,9 @@ class Context:
         """
         # This puts the rows in the order of the batch, side by side.
         pointer = self._lib.llama.llama_get_logits(self._pointer)
-        address = ctypes.cast(pointer, ctypes.c_void_p).value
-        if address is None:
+        if not pointer:
             raise GenerationError("llama.cpp kept no logits", hint="Load the model again")
+        address = ctypes.addressof(pointer.contents)
         if address != self._rows_at or self._kept > len(self._rows):
             memory = (ctypes.c_float * (self._kept * self.n_vocab)).from_address(address)
             self._rows = np.ctypeslib.as_array(memory).reshape(self._kept, self.n_vocab)

@@ -7,8 +7,9 @@ is text to generate and an image to encode, each has cores of its own and neithe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
 
 from astrollava.engine._turns import Turns
 
@@ -27,12 +28,16 @@ class Sharing:
     """
 
     def __init__(self, cores: int, *, tower: int, text: int) -> None:
-        self._text = text
         self._encoding_beside = False
         self._turns = Turns() if tower and text and tower + text > cores else None
         #: Threads that encode beside text; 0 where the two have room side by side anyway, or none.
         self.beside = max(1, min(tower, cores // 2)) if self._turns and cores > 1 else 0
-        self._left = max(1, min(text, cores - self.beside))
+        left = max(1, min(text, cores - self.beside))
+        self._generating = (
+            _InTurn(self._turns, lambda: left if self._encoding_beside else text)
+            if self._turns
+            else nullcontext(text)
+        )
 
     @contextmanager
     def encoding(self, *, beside: bool) -> Iterator[None]:
@@ -49,11 +54,26 @@ class Sharing:
             finally:
                 self._encoding_beside = False
 
-    @contextmanager
-    def generating(self) -> Iterator[int]:
+    def generating(self) -> AbstractContextManager[int]:
         """Hold what text is evaluated with; gives the number of threads."""
-        if self._turns is None:
-            yield self._text
-            return
-        with self._turns:
-            yield self._left if self._encoding_beside else self._text
+        return self._generating
+
+
+class _InTurn(AbstractContextManager[int]):
+    """A turn for one evaluation of text: made once and entered for every token."""
+
+    def __init__(self, turns: Turns, threads: Callable[[], int]) -> None:
+        self._turns = turns
+        self._threads = threads
+
+    def __enter__(self) -> int:
+        self._turns.__enter__()
+        return self._threads()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._turns.__exit__(kind, error, trace)
