@@ -29,12 +29,8 @@ from astrollava_training.contrastive import run as training  # noqa: E402
 from astrollava_training.contrastive.encoders import load_encoders  # noqa: E402
 from astrollava_training.contrastive.recipe import Contrast, Pairs, TowerRecipe  # noqa: E402
 from astrollava_training.dataset.shards import write_shards  # noqa: E402
+from astrollava_training.llava import openclip  # noqa: E402
 from astrollava_training.llava.towers import load_tower  # noqa: E402
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +184,17 @@ def test_without_open_clip_nothing_is_begun(
         with pytest.raises(EngineUnavailable, match=r"needs open_clip: .*astrollava\[towers\]"):
             training.run(recipe(pairs / "clip"), data, out, device="cpu", workers=0)
     assert not out.exists()
+
+
+def test_that_open_clip_is_missing_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error "needs open_clip: open_clip cannot be used: ... open_clip" named it thrice."""
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(EngineUnavailable) as told:
+        openclip.require("the training of a tower")
+    assert told.value.problem == "the training of a tower needs open_clip: it is not installed"
+    with pytest.raises(EngineUnavailable) as plain:
+        openclip.create("open_clip:ViT-B-32", untrained=True)
+    assert plain.value.problem == "open_clip is not installed"
 
 
 def test_what_ended_before_its_first_checkpoint_may_be_begun_again(

@@ -79,12 +79,7 @@ def require(what: str) -> None:
     EngineUnavailable
         If open_clip cannot be used; the error says what for.
     """
-    try:
-        _package()
-    except EngineUnavailable as error:
-        raise EngineUnavailable(
-            f"{what} needs open_clip: {error.problem}", expected=error.expected, hint=error.hint
-        ) from error
+    _package(f"{what} needs open_clip: it")
 
 
 def loss(*, siglip: bool) -> Any:
@@ -108,12 +103,14 @@ def _named(name: str) -> tuple[str, str]:
     return model, pretrained
 
 
-def _package() -> Any:
+def _package(subject: str = "open_clip") -> Any:
+    """Import it, or say with a subject why it cannot be."""
     try:
         import open_clip
     except (ImportError, RuntimeError) as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "open_clip"
         raise EngineUnavailable(
-            f"open_clip cannot be used: {error}",
+            f"{subject} {'is not installed' if missing else f'cannot be used: {error}'}",
             expected="open_clip_torch and a torchvision that fits torch",
             hint='Install them with: pip install "astrollava[towers]"',
         ) from error
