@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,14 +109,60 @@ def test_help_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in told
 
 
-def test_help_says_where_the_votes_it_names_are_to_be_found(
-    capsys: pytest.CaptureFixture[str],
+COMMANDS = (
+    *("run", "tower", "export", "bench", "evaluate", "compare", "trust", "questions", "retention"),
+    *("ratings", "ratings sheet", "ratings score", "publish"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_no_place_of_one_machine_and_explains_all(
+    command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A path that only a checkout has was named as the default of whoever installed by pip."""
-    for command in ("run", "publish"):
-        with pytest.raises(SystemExit):
-            main([command, "--help"])
-        assert "(besideacheckout:" in "".join(capsys.readouterr().out.split())
+    """A path that only a checkout has was the default of whoever installed by pip.
+
+    And a few options had no word of help, a few commands no description.
+    """
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*command.split(), "--help"])
+    told = capsys.readouterr().out
+    assert str(HERE) not in told
+    assert not re.search(r"(?<![\w<])(?:/|\.\./|~/)\w", told.replace("https://", ""))
+    parser = cli._parser()
+    for name in command.split():
+        [parser] = [
+            action.choices[name]
+            for action in parser._actions
+            if isinstance(action, argparse._SubParsersAction)
+        ]
+    assert parser.description
+    assert all(action.help for action in parser._actions if action.option_strings)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "bench r --steps 0",
+        "bench r --price nan",
+        "bench r --price -1",
+        "evaluate --resamples -1",
+        "evaluate --resamples 1000000000000",
+        "evaluate --limit 1",
+        "trust --seed -1",
+        "run r --workers -1",
+        "ratings sheet -o x --raters 0",
+        "compare a b --seed 1.5",
+    ],
+)
+def test_a_number_that_is_none_is_refused_before_anything_is_read(
+    given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They ended, hours later, in numpy's words: "negative dimensions are not allowed"."""
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(given.split())
+    *_, said = capsys.readouterr().err.splitlines()
+    option, value = re.findall(r"(--\S+) (\S+)$", given)[0]
+    assert f"argument {option}: {value!r}, expected a " in said
 
 
 def test_data_that_are_not_found_name_the_option_that_finds_them(

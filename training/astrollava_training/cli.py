@@ -35,7 +35,10 @@ _COMMANDS = (
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="astrollava-train", description=(__doc__ or "").split("\n")[0])
+    parser = Parser(
+        prog="astrollava-train",
+        description="Train models of AstroLLaVA's kind by recipes, export them, and evaluate any.",
+    )
     parser.add_argument(
         "--debug",
         action="store_true",

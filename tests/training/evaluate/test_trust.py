@@ -147,6 +147,34 @@ def test_trust_of_the_embedded_model(
     assert capsys.readouterr().out == printed
 
 
+@pytest.mark.parametrize("bits", [[], ["--fewer-bits"]])
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_asked(
+    votes: str, bits: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One torn picture of a thousand ended a night's run at the place where it came."""
+    data = tmp_path / "data"
+    pictures = sorted((Path(votes).parent / "images").glob("*.jpg"))[:3]
+    for name, picture in zip(("Barred Spiral", "Edge-on", "Merging"), pictures, strict=True):
+        (data / name).mkdir(parents=True)
+        (data / name / f"{picture.name}").write_bytes(picture.read_bytes())
+    (data / "Merging" / "torn.jpg").write_bytes(pictures[0].read_bytes()[:300])
+    given = ["--data", str(data), "--vocabulary", "galaxy10", "--split", "all"]
+    out = tmp_path / "out"
+    command = ["trust", *bits, *given, "--resamples", "20", "-o", str(out)]
+    assert main(command) == 0
+    printed, told = capsys.readouterr()
+    assert "1 picture could not be read and counts nowhere: 'Merging/torn.jpg' (" in told
+    assert "'Merging/torn.jpg' (" in printed
+    about = json.loads((out / f"{'fewer-bits' if bits else 'trust'}.json").read_text())["about"]
+    assert (about["pictures"], list(about["unread"])) == (3, ["Merging/torn.jpg"])
+    assert main(command) == 0
+    assert capsys.readouterr().out == printed
+    for picture in data.glob("*/*.jpg"):
+        picture.write_bytes(b"torn")
+    assert main([*command[:-1], str(tmp_path / "other")]) == 2
+    assert "0 of 4 pictures can be read: " in capsys.readouterr().err
+
+
 def test_a_picture_drawn_as_the_model_sees_it_is_the_one_it_sees(
     shared_data: Path, votes: str
 ) -> None:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from astrollava.errors import InvalidRequest
-from astrollava_training.commands.parser import add_device, add_recipe, add_set
+from astrollava_training.commands.parser import add_device, add_recipe, add_set, number, whole
 
 __all__ = ["add_parser"]
 
@@ -21,11 +21,28 @@ def add_parser(commands: Any) -> None:
         "say what one epoch of AstroLLaVA's data would take. Nothing is downloaded or kept.",
     )
     add_recipe(bench)
-    bench.add_argument("--stage", type=int, choices=(1, 2), help="this one only")
-    bench.add_argument("--steps", type=int, default=5, help="measured, after two to warm up; 5")
-    bench.add_argument("--layers", type=int, help="of tower and language model, at most")
+    bench.add_argument("--stage", type=int, choices=(1, 2), help="this stage only (default: both)")
+    bench.add_argument(
+        "--steps",
+        type=whole(1),
+        default=5,
+        metavar="N",
+        help="steps to measure, after two to warm up (default: %(default)s)",
+    )
+    bench.add_argument(
+        "--layers",
+        type=whole(1),
+        metavar="N",
+        help="layers of tower and language model, at most; what all would take is told from"
+        " these (default: all)",
+    )
     add_set(bench, ", such as train.rows=2")
-    bench.add_argument("--price", type=float, help="of an hour of one device")
+    bench.add_argument(
+        "--price",
+        type=number,
+        metavar="MONEY",
+        help="price of an hour of one device, in any currency: that of the epoch is told in it",
+    )
     add_device(bench)
     bench.add_argument("--json", action="store_true", help="print JSON, one stage a line")
     bench.set_defaults(work=_bench)
@@ -37,10 +54,6 @@ def _bench(given: argparse.Namespace) -> None:
     from astrollava_training.loop.spread import joined
     from astrollava_training.recipe import LlavaRecipe
 
-    for name in ("steps", "layers"):
-        value = getattr(given, name)
-        if value is not None and value < 1:
-            raise InvalidRequest(f"--{name} {value}", expected="1 or more")
     stages = (1, 2) if given.stage is None else (given.stage,)
     recipe = load_any(given.recipe, given.set, stages=stages)
     if not isinstance(recipe, LlavaRecipe):

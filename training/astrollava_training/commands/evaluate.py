@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from astrollava_training.commands.parser import VOTES
+from astrollava_training.commands.parser import VOTES, add_device, add_pictures, add_resampling
 
 if TYPE_CHECKING:
     from astrollava_training.evaluate import Dataset
@@ -22,85 +22,90 @@ def add_parser(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help="two reports on the same pictures, paired: which model is better, and surely?",
+        description="Pair two reports of evaluate, picture by picture, and tell which model is"
+        " better, by how much, and how sure that is.",
     )
-    compare.add_argument("first", type=Path, help="folder of a report")
-    compare.add_argument("second", type=Path, help="folder of another")
-    compare.add_argument("--resamples", type=int, default=1000, help="of the bootstrap; 1000")
-    compare.add_argument("--seed", type=int, default=0)
-    compare.add_argument("-o", "--out", type=Path, help="write compare.json and compare.md here")
+    compare.add_argument("first", type=Path, help="folder of a report of evaluate")
+    compare.add_argument("second", type=Path, help="folder of another, on the same pictures")
+    add_resampling(compare)
+    compare.add_argument(
+        "-o", "--out", type=Path, metavar="DIR", help="write compare.json and compare.md here"
+    )
     compare.set_defaults(work=_compare)
 
 
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser(
-        "evaluate", help="score a model on pictures of known classes, beside blind answers"
+        "evaluate",
+        help="score a model on pictures of known classes, beside blind answers",
+        description="Score a model on pictures of known classes, beside what answers score that"
+        " need no picture. Prints the tables.",
     )
     evaluate.add_argument(
         "model",
         nargs="?",
         default="embedded",
         help="embedded, a name of the catalogue, text.gguf[,mmproj.gguf], or the folder of a"
-        " checkpoint",
-    )
-    evaluate.add_argument(
-        "--data",
-        default=str(VOTES),
-        help="an .h5 of Galaxy10, a Parquet file or folder, a .csv of votes or labels, a folder by"
-        f" class; galaxy10-decals, galaxy10-decals-test, galaxy10-sdss to download; {VOTES}",
-    )
-    evaluate.add_argument(
-        "--split",
-        default="usual",
-        choices=("train", "val", "test", "all"),
-        help="the pictures scored; by default test where the data name splits, else every picture",
-    )
-    evaluate.add_argument(
-        "--vocabulary",
-        help="what classes are named by: galaxy10, and pictures of other names have no class; or"
-        " own, every name as it is written",
-    )
-    evaluate.add_argument(
-        "--limit",
-        type=int,
-        help="so many pictures at most, of each class its share; a larger number takes in these",
-    )
-    evaluate.add_argument(
-        "--similarity",
-        action=argparse.BooleanOptionalAction,
-        help="the paper's MiniLM cosine; where all-MiniLM-L6-v2 is installed",
-    )
-    evaluate.add_argument(
-        "--questions",
-        action=argparse.BooleanOptionalAction,
-        help="ask plain questions too; where there are votes",
-    )
-    evaluate.add_argument(
-        "--views",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="show FITS files through other stretches, too, and as outreach JPEGs",
-    )
-    evaluate.add_argument(
-        "--rule",
-        choices=("sum", "word", "corrected"),
-        help="how log-probabilities of answers become probabilities; the model's own way",
-    )
-    evaluate.add_argument("--resamples", type=int, default=1000, help="of the bootstrap; 1000")
-    evaluate.add_argument("--seed", type=int, default=0)
-    evaluate.add_argument("--mirror", help="https://host to download data from")
-    evaluate.add_argument("--device", help="of torch, for a checkpoint; a GPU where there is one")
-    evaluate.add_argument(
-        "--dtype",
-        default="float32",
-        choices=("float32", "bfloat16", "float16"),
-        help="what torch computes in, for a checkpoint",
+        " checkpoint (default: embedded)",
     )
     evaluate.add_argument(
         "-o",
         "--out",
         type=Path,
+        metavar="DIR",
         help="write report.json, report.md and report.html here; the same command goes on where"
-        " it was stopped",
+        " it was stopped (default: nothing is kept)",
+    )
+    pictures = evaluate.add_argument_group("the pictures")
+    pictures.add_argument(
+        "--data",
+        default=str(VOTES),
+        help="an .h5 of Galaxy10, a Parquet file or folder, a .csv of votes or labels, a folder by"
+        " class; galaxy10-decals, galaxy10-decals-test or galaxy10-sdss to download"
+        " (default: %(default)s)",
+    )
+    pictures.add_argument(
+        "--mirror",
+        metavar="URL",
+        help="https://host to download data from (default: where they are published)",
+    )
+    pictures.add_argument(
+        "--vocabulary",
+        metavar="NAME",
+        help="galaxy10: pictures of other classes have none; own: every name is a class as it is"
+        " written (default: by how many names are those of galaxy10)",
+    )
+    add_pictures(pictures, usual="test")
+    pictures.add_argument(
+        "--views",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show FITS files through other stretches, too, and as outreach JPEGs (default: yes)",
+    )
+    asked = evaluate.add_argument_group("what is asked and scored")
+    asked.add_argument(
+        "--questions",
+        action=argparse.BooleanOptionalAction,
+        help="ask plain questions, too (default: where there are votes)",
+    )
+    asked.add_argument(
+        "--similarity",
+        action=argparse.BooleanOptionalAction,
+        help="the paper's MiniLM cosine (default: where all-MiniLM-L6-v2 is installed)",
+    )
+    asked.add_argument(
+        "--rule",
+        choices=("sum", "word", "corrected"),
+        help="how log-probabilities of answers become probabilities (default: as the model does)",
+    )
+    add_resampling(asked)
+    checkpoint = evaluate.add_argument_group("of a checkpoint, which torch computes")
+    add_device(checkpoint)
+    checkpoint.add_argument(
+        "--dtype",
+        default="float32",
+        choices=("float32", "bfloat16", "float16"),
+        help="what it is computed in (default: %(default)s)",
     )
     evaluate.set_defaults(work=_evaluate)
 
@@ -113,7 +118,7 @@ def _evaluate(given: argparse.Namespace) -> None:
     if not given.views:
         data = data.with_views(())
     plan = evaluate.Plan(
-        split=given.split,
+        split=given.split or "usual",
         limit=given.limit,
         paper=given.similarity,
         questions=given.questions,
@@ -122,7 +127,7 @@ def _evaluate(given: argparse.Namespace) -> None:
         seed=given.seed,
     ).settled(data)
     items = data.chosen(plan.split, plan.limit)
-    tell_split(None if given.split == "usual" else given.split, plan.split, data, len(items))
+    tell_split(given.split, plan.split, data, len(items))
     tell_notes(notes_of(data, plan.split, items))
     with evaluate.open_model(given.model, device=given.device, dtype=given.dtype) as model:
         report = evaluate.evaluate(model, data, plan, out=given.out)

@@ -19,13 +19,30 @@ def add_parser(commands: Any) -> None:
     )
     export.add_argument("run", type=Path, help="folder of the run")
     export.add_argument(
-        "--stage", type=int, choices=(1, 2), help="the model as this stage left it; the last"
+        "--stage",
+        type=int,
+        choices=(1, 2),
+        help="the model as this stage left it (default: the last that ended)",
     )
-    export.add_argument("-o", "--out", type=Path, required=True, help="a new or empty folder")
-    export.add_argument("--quantize", default="q4_k_m", help="of the language model; q4_k_m")
+    export.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a new or empty folder, for the pair and parity.txt",
+    )
+    export.add_argument(
+        "--quantize",
+        default="q4_k_m",
+        metavar="TYPE",
+        help="type of the language model: f16, q8_0, q5_k_m, ... (default: %(default)s)",
+    )
     export.add_argument(
         "--mmproj-quantize",
-        help="of tower and projector; q8_0, or as the language model unquantized",
+        metavar="TYPE",
+        help="type of tower and projector (default: as the language model in f32, f16 and bf16,"
+        " else q8_0)",
     )
     export.add_argument(
         "--checkpoint",
@@ -37,7 +54,7 @@ def add_parser(commands: Any) -> None:
         "pictures",
         nargs="*",
         default=[],
-        help="images to compare on; by default a few made for it",
+        help="images to compare on (default: a few made for it)",
     )
     export.set_defaults(work=_export)
 

@@ -15,21 +15,26 @@ __all__ = ["add_parser"]
 def add_parser(commands: Any) -> None:
     """Add the command."""
     publish = commands.add_parser(
-        "publish", help="export, calibrate, prove and evaluate a finished run from scratch"
+        "publish",
+        help="export, calibrate, prove and evaluate a finished run from scratch",
+        description="Make of a finished run from scratch the model that is shipped: export it,"
+        " fit its temperature, prove it against torch, evaluate it, and write its card.",
     )
     add_recipe(publish)
-    publish.add_argument("run", type=Path, nargs="?", help="runs/<name of the recipe>")
+    publish.add_argument("run", type=Path, nargs="?", help="folder of the run (default: runs/NAME)")
     publish.add_argument(
         "-o",
         "--out",
         type=Path,
-        help="the GGUF pair and its card; astrollava/models/<name of the recipe>",
+        metavar="DIR",
+        help="folder for the GGUF pair and its card (default: astrollava/models/NAME)",
     )
     publish.add_argument(
         "--data",
         type=Path,
         default=VOTES,
-        help=f"votes.csv, pictures beside it (beside a checkout: {VOTES})",
+        metavar="TABLE",
+        help="the table of votes, pictures beside it (default: %(default)s)",
     )
     publish.set_defaults(work=_publish)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from astrollava.errors import InvalidRequest
 from astrollava_training.commands.evaluate import tell_split
-from astrollava_training.commands.parser import VOTES
+from astrollava_training.commands.parser import VOTES, add_pictures, add_resampling, add_seed, whole
 
 __all__ = ["add_parser"]
 
@@ -18,9 +18,19 @@ _COLUMNS = ("picture", "source", "text")
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    ratings = commands.add_parser("ratings", help="let people rate texts blind, and score that")
+    ratings = commands.add_parser(
+        "ratings",
+        help="let people rate texts blind, and score that",
+        description="Let people rate texts about pictures without knowing whose they are, and"
+        " score the ratings.",
+    )
     what = ratings.add_subparsers(dest="what", required=True)
-    sheet = what.add_parser("sheet", help="write pages to rate on, and the key that tells sources")
+    sheet = what.add_parser(
+        "sheet",
+        help="write pages to rate on, and the key that tells sources",
+        description="Write pages to rate texts on, each a file for a browser, and the key that"
+        " tells whose the texts are. The texts are those of a table, or of models.",
+    )
     sheet.add_argument(
         "texts",
         type=Path,
@@ -32,32 +42,49 @@ def add_parser(commands: Any) -> None:
         "--model",
         action="append",
         default=[],
-        help="describe pictures of --data with this model; more than one for several",
+        help="describe pictures of --data with this model; again for more models",
     )
-    sheet.add_argument("--data", default=str(VOTES), help=f"as for evaluate; {VOTES}")
+    pictures = sheet.add_argument_group("the pictures that --model describes")
+    pictures.add_argument(
+        "--data", default=str(VOTES), help="as for evaluate (default: %(default)s)"
+    )
+    add_pictures(pictures, usual="val", limit=20)
     sheet.add_argument(
-        "--split",
-        choices=("train", "val", "test", "all"),
-        help="of --data; by default val where the data name splits, else every picture",
+        "--raters",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="pages to write, each with the texts in an order of its own (default: %(default)s)",
     )
-    sheet.add_argument("--limit", type=int, default=20, help="pictures of --data; 20")
-    sheet.add_argument("--raters", type=int, default=1, help="pages, each in its own order; 1")
     sheet.add_argument(
         "--control",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="add what the first source says about other pictures; raters should rate that low",
+        help="add what the first source says about other pictures, which raters should rate low"
+        " (default: yes)",
     )
-    sheet.add_argument("--title", default="What is said about these pictures")
-    sheet.add_argument("--seed", type=int, default=0)
-    sheet.add_argument("-o", "--out", type=Path, required=True, help="folder of pages and key")
+    sheet.add_argument(
+        "--title",
+        default="What is said about these pictures",
+        help="heading of the pages (default: %(default)s)",
+    )
+    add_seed(sheet)
+    sheet.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="DIR", help="folder of pages and key"
+    )
     sheet.set_defaults(work=_sheet)
-    score = what.add_parser("score", help="agreement, means and paired differences")
+    score = what.add_parser(
+        "score",
+        help="agreement, means and paired differences",
+        description="Score what raters wrote: their agreement, the mean of each source, and the"
+        " paired differences between sources.",
+    )
     score.add_argument("key", type=Path, help="key.json, written beside the pages")
     score.add_argument("tables", type=Path, nargs="+", help="the CSV file of each rater")
-    score.add_argument("--resamples", type=int, default=1000, help="of the bootstrap; 1000")
-    score.add_argument("--seed", type=int, default=0)
-    score.add_argument("-o", "--out", type=Path, help="write ratings.json and ratings.md here")
+    add_resampling(score)
+    score.add_argument(
+        "-o", "--out", type=Path, metavar="DIR", help="write ratings.json and ratings.md here"
+    )
     score.set_defaults(work=_score)
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from astrollava.errors import InvalidRequest
-from astrollava_training.commands.parser import VOTES, add_device, add_recipe, add_set, find_votes
+from astrollava_training.commands.parser import (
+    VOTES,
+    add_device,
+    add_recipe,
+    add_set,
+    find_votes,
+    whole,
+)
 
 __all__ = ["add_parser"]
 
@@ -21,7 +28,10 @@ def add_parser(commands: Any) -> None:
         description="Train the model of a recipe. Finished stages are kept and not run again.",
     )
     run.add_argument(
-        "--stage", type=int, choices=(1, 2), help="of a two-stage recipe: this one only"
+        "--stage",
+        type=int,
+        choices=(1, 2),
+        help="of a two-stage recipe, this stage only (default: both)",
     )
     run.add_argument(
         "--resume",
@@ -38,21 +48,28 @@ def add_parser(commands: Any) -> None:
     for command in (run, tower):
         add_recipe(command)
         command.add_argument(
-            "-o", "--out", type=Path, help="folder of the run; runs/<name of the recipe>"
+            "-o",
+            "--out",
+            type=Path,
+            metavar="DIR",
+            help="folder of the run (default: runs/NAME, by the name that the recipe says)",
         )
         command.add_argument(
             "--data",
             type=Path,
-            help="folder that the recipe's files are in, by default this one; of a recipe from "
-            f"scratch votes.csv, pictures beside it (beside a checkout: {VOTES})",
+            metavar="PATH",
+            help="folder that the recipe's files are in (default: this one); of a recipe from"
+            f" scratch the table of votes, pictures beside it (default: {VOTES})",
         )
         add_set(command, "; train.KEY reaches the stages that are run")
         add_device(command)
         command.add_argument(
             "--workers",
-            type=int,
+            type=whole(0),
             default=max((os.cpu_count() or 2) // 2, 1),
-            help="processes that decode or simulate pictures; half the cores",
+            metavar="N",
+            help="processes that decode or simulate pictures; 0 does without"
+            " (default: half the cores)",
         )
         command.set_defaults(work=_run)
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from astrollava_training.commands.evaluate import tell_notes, tell_split
-from astrollava_training.commands.parser import VOTES
+from astrollava_training.commands.parser import (
+    VOTES,
+    add_device,
+    add_pictures,
+    add_resampling,
+)
 
 __all__ = ["add_parser"]
 
@@ -17,55 +23,62 @@ __all__ = ["add_parser"]
 def add_parser(commands: Any) -> None:
     """Add the commands."""
     trust = commands.add_parser(
-        "trust", help="what a model invents, and what sways it: hallucination and robustness"
+        "trust",
+        help="what a model invents, and what sways it: hallucination and robustness",
+        description="Ask about what pictures do not show, and ask again of the pictures changed,"
+        " in other words and with options in other orders: what a model invents, and what sways"
+        " it, beside answers that need no picture. Prints the tables.",
     )
-    trust.add_argument(
-        "--data", default=str(VOTES), help=f"as for evaluate, by the classes of Galaxy10; {VOTES}"
+    pictures = trust.add_argument_group("the pictures")
+    pictures.add_argument(
+        "--data",
+        default=str(VOTES),
+        help="as for evaluate, by the classes of Galaxy10 (default: %(default)s)",
     )
-    trust.add_argument(
-        "--split",
-        choices=("train", "val", "test", "all"),
-        help="by default val where the data name splits, else every picture",
-    )
-    trust.add_argument("--vocabulary", help="what classes are named by; as for evaluate")
-    trust.add_argument(
-        "--limit",
-        type=int,
-        help="so many pictures at most, of each class its share; a larger number takes in these",
-    )
+    pictures.add_argument("--vocabulary", metavar="NAME", help="galaxy10 or own, as for evaluate")
+    add_pictures(pictures, usual="val")
     trust.add_argument(
         "--fewer-bits",
         action="store_true",
-        help="of a GGUF pair only, compare f16, Q8_0, Q4_K_M and Q4_0 instead",
+        help="instead, compare the labels of a GGUF pair in f16, Q8_0, Q4_K_M and Q4_0",
     )
     trust.set_defaults(work=_trust)
     questions = commands.add_parser(
-        "questions", help="multiple-choice questions of a published benchmark"
+        "questions",
+        help="multiple-choice questions of a published benchmark",
+        description="Ask multiple-choice questions, with their options in every order, and score"
+        " the answers beside blind ones. Prints the tables.",
     )
     questions.add_argument(
         "file", type=Path, help=".json, .jsonl, .tsv, .csv or .parquet, pictures beside it"
     )
     questions.set_defaults(work=_questions)
     retention = commands.add_parser(
-        "retention", help="what a model still knows after training: the same questions twice"
+        "retention",
+        help="what a model still knows after training: the same questions twice",
+        description="Ask a model before and after training the same questions, and tell what it"
+        " lost and gained. Prints the tables.",
     )
     retention.add_argument("file", type=Path, help="questions of a general set, as for questions")
-    retention.add_argument("before", help="the model before")
-    retention.add_argument("after", nargs="+", help="and after; several for an ablation")
+    retention.add_argument("before", help="the model before training, as for evaluate")
+    retention.add_argument(
+        "after", nargs="+", help="the model after it; more than one for an ablation"
+    )
     retention.set_defaults(work=_retention)
     for command in (trust, questions, retention):
         if command is not retention:
             command.add_argument(
-                "model", nargs="?", default="embedded", help="as for evaluate; embedded"
+                "model", nargs="?", default="embedded", help="as for evaluate (default: embedded)"
             )
-        command.add_argument("--resamples", type=int, default=1000, help="of the bootstrap; 1000")
-        command.add_argument("--seed", type=int, default=0)
-        command.add_argument("--device", help="of torch, for a checkpoint")
+        add_resampling(command)
+        add_device(command.add_argument_group("of a checkpoint, which torch computes"))
         command.add_argument(
             "-o",
             "--out",
             type=Path,
-            help="write tables and answers here; the same command goes on where it was stopped",
+            metavar="DIR",
+            help="write tables and answers here; the same command goes on where it was stopped"
+            " (default: nothing is kept)",
         )
 
 
@@ -91,7 +104,7 @@ def _trust(given: argparse.Namespace) -> None:
     from astrollava_training.evaluate import open_data
     from astrollava_training.evaluate import trust as room
     from astrollava_training.evaluate.journal import Journal
-    from astrollava_training.evaluate.notes import notes_of
+    from astrollava_training.evaluate.notes import notes_of, notes_of_unread
     from astrollava_training.evaluate.trust_report import bits_markdown, trust_markdown
 
     data = open_data(given.data, vocabulary=given.vocabulary)
@@ -99,8 +112,7 @@ def _trust(given: argparse.Namespace) -> None:
     sample = room.Sample(data, split, given.limit, given.resamples, given.seed)
     items = sample.items()
     tell_split(given.split, split, data, len(items))
-    # A picture that cannot be read ends this command: none will turn out to be missing.
-    tell_notes(notes_of(data, split, items, {}))
+    tell_notes(notes_of(data, split, items))
 
     def journal(name: str, model: Any) -> Journal:
         path = None if given.out is None else given.out / f"{name}.jsonl"
@@ -108,12 +120,12 @@ def _trust(given: argparse.Namespace) -> None:
 
     if given.fewer_bits:
         bits = room.fewer_bits(given.model, sample, lambda k, m: journal(f"answers-{k}", m))
+        tell_notes(notes_of_unread(bits["about"]["unread"]))
         _write(given.out, "fewer-bits", bits, bits_markdown(bits))
         return
-    with _open(given.model, given) as model:
-        kept = journal("answers", model)
+    with _open(given.model, given) as model, closing(journal("answers", model)) as kept:
         found = room.trust(model, sample, kept)
-        kept.close()
+    tell_notes(notes_of_unread(found["about"]["unread"]))
     _write(given.out, "trust", found, trust_markdown(found))
 
 
@@ -127,10 +139,8 @@ def _ask(name: str, given: argparse.Namespace, questions: Any, kept: str, **opti
     with _open(name, given) as model:
         path = None if given.out is None else given.out / f"{kept}.jsonl"
         digest = sha256(given.file.read_bytes()).hexdigest()
-        journal = Journal(path, {"model": model.facts(), "questions": digest})
-        chosen = ask_questions(model, questions, journal, **options)
-        journal.close()
-    return chosen
+        with closing(Journal(path, {"model": model.facts(), "questions": digest})) as journal:
+            return ask_questions(model, questions, journal, **options)
 
 
 def _questions(given: argparse.Namespace) -> None:

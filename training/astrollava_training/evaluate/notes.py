@@ -78,7 +78,7 @@ def notes_of_unread(unread: Mapping[str, str]) -> tuple[str, ...]:
     return (
         f"{count} picture{'s' if count > 1 else ''} could not be read and"
         f" count{'' if count > 1 else 's'} nowhere: {named}"
-        + (f"; and {more} more, which report.json names under 'unread'" if more > 0 else ""),
+        + (f"; and {more} more, which the JSON report names under 'unread'" if more > 0 else ""),
     )
 
 

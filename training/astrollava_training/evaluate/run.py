@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from astrollava.errors import InvalidRequest
 from astrollava_training.evaluate import similarity
 from astrollava_training.evaluate.about import header
+from astrollava_training.evaluate.asking import check_enough
 from astrollava_training.evaluate.collect import BLANK, Answers, Asked, ask_all
 from astrollava_training.evaluate.items import Dataset, Item
 from astrollava_training.evaluate.journal import Journal
@@ -77,12 +77,7 @@ def evaluate(
             _held_out(model, data, plan, asked, journal),
             {view.name: ask_all(model, items, asked, journal, view=view) for view in data.views},
         )
-    if len(heard.own.items) < 2:
-        raise InvalidRequest(
-            f"{len(heard.own.items)} of {len(items)} pictures can be read:"
-            f" {next(iter(heard.own.unread.values()))}",
-            expected="at least two",
-        )
+    check_enough(len(heard.own.items), heard.own.unread)
     return scored(model, data, plan, heard)
 
 

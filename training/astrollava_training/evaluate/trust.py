@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from astrollava._versions import versions
 from astrollava.errors import InvalidRequest
 from astrollava.vocabularies import GALAXY10
 from astrollava_training.evaluate import hallucination
-from astrollava_training.evaluate.asking import Change, ask
+from astrollava_training.evaluate.asking import Change, ask, ask_readable
 from astrollava_training.evaluate.baselines import Row
 from astrollava_training.evaluate.benchmarks import ask_questions, question_report
 from astrollava_training.evaluate.features import FEATURES
@@ -78,15 +79,16 @@ class Sample:
         groups = [item.group or item.id for item in items]
         return Resampling(len(items), groups=groups, resamples=self.resamples, seed=self.seed)
 
-    def about(self, model: str, items: Sequence[Item]) -> dict[str, Any]:
-        """Return what the figures depend on."""
+    def about(self, model: str, items: Sequence[Item], unread: Mapping[str, str]) -> dict[str, Any]:
+        """Return what the figures depend on: the pictures that could be read, and which not."""
         return {
             "model": model,
             "data": self.data.name,
             "split": self.split,
             "pictures": len(items),
             "labelled": sum(item.label is not None for item in items),
-            "notes": list(notes_of(self.data, self.split, items, {})),
+            "unread": dict(unread),
+            "notes": list(notes_of(self.data, self.split, items, unread)),
             "resamples": self.resamples,
             "seed": self.seed,
         }
@@ -124,14 +126,16 @@ def trust(model: Model, sample: Sample, journal: Journal) -> dict[str, Any]:
         (change -> see `agreement_row`), ``wording`` (see `wording`) and ``options`` (see
         `benchmarks.question_report`).
     """
-    items = sample.items()
-    resampling = sample.resampling(items)
-    truths = [item.truth for item in items]
-    labels = np.array([-1 if item.label is None else item.label for item in items])
     see = as_seen(model)
     nothing = _nothing(model)
     rest = ask(model, nothing, journal, "nothing", say=_PLAIN, score=_LABELS)
-    plain = _said(model, ask(model, items, journal, "plain", say=_PLAIN, score=_LABELS), rest[0])
+    heard = ask_readable(model, sample.items(), journal, "plain", say=_PLAIN, score=_LABELS)
+    # Every table is about the same pictures: what cannot be read plainly is asked nothing else.
+    items = heard.items
+    resampling = sample.resampling(items)
+    truths = [item.truth for item in items]
+    labels = np.array([-1 if item.label is None else item.label for item in items])
+    plain = _said(model, heard.replies, rest[0])
     common: dict[str, Any] = {
         "groups": [item.group or item.id for item in items],
         "resamples": sample.resamples,
@@ -145,7 +149,7 @@ def trust(model: Model, sample: Sample, journal: Journal) -> dict[str, Any]:
         said = _said(model, replies, rest[0])
         changes[name] = agreement_row(plain, said, labels, resampling, seed=sample.seed)
     return {
-        "about": sample.about(model.name, items),
+        "about": sample.about(model.name, items, heard.unread),
         "probes": hallucination.probe_tables(
             truths,
             {f: [texts[i] for texts in plain.answers] for i, f in enumerate(FEATURES)},
@@ -296,20 +300,26 @@ def fewer_bits(
         first.
     """
     items = sample.items()
-    labels = np.array([-1 if item.label is None else item.label for item in items])
-    resampling = sample.resampling(items)
+    unread: Mapping[str, str] = {}
     said: dict[str, Said] = {}
     with tempfile.TemporaryDirectory() as folder:
         f16 = whole(name, Path(folder))
         for kind in ("f16", *kinds):
-            with stored_as(kind, f16, threads=threads) as model:
-                journal = open_journal(kind, model)
+            with (
+                stored_as(kind, f16, threads=threads) as model,
+                closing(open_journal(kind, model)) as journal,
+            ):
                 blank = ask(model, _nothing(model)[:1], journal, "nothing", score=_LABELS)
+                if not said:
+                    # What cannot be read now is asked of no kind: all are of the same pictures.
+                    heard = ask_readable(model, items, journal, "plain", say=_PLAIN, score=_LABELS)
+                    items, unread = heard.items, heard.unread
                 replies = ask(model, items, journal, "plain", say=_PLAIN, score=_LABELS)
                 said[kind] = _said(model, replies, blank[0])
-                journal.close()
+    labels = np.array([-1 if item.label is None else item.label for item in items])
+    resampling = sample.resampling(items)
     rows = {
         kind: agreement_row(said["f16"], own, labels, resampling, seed=sample.seed)
         for kind, own in said.items()
     }
-    return {"about": sample.about(name, items), "rows": rows}
+    return {"about": sample.about(name, items, unread), "rows": rows}
