@@ -130,5 +130,8 @@ def number_of(row: Any, name: str) -> float | None:
 
     if name not in row.colnames or row[name] is np.ma.masked:
         return None
-    value = float(row[name])
+    try:
+        value = float(row[name])
+    except (TypeError, ValueError):
+        return None  # words, where a number is promised
     return value if math.isfinite(value) else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import urlsplit
 
 from astropy import units as u
 
@@ -64,7 +63,9 @@ class Irsa(Carried):
         found = self._found(carrier, plan)
         frames, links = [], []
         for band in plan.bands:
-            frame, link = self._frame(carrier, plan, band, self._links(found, band))
+            with carrier.reading():
+                known = self._links(found, band)
+            frame, link = self._frame(carrier, plan, band, known)
             frames.append(frame)
             links.append(link)
         return together(plan, frames, self.name, source={"images": links})
@@ -101,7 +102,7 @@ class Irsa(Carried):
                 f"{self.survey} has no {band} image there",
                 hint=ANOTHER_SURVEY,
             )
-        cutting = [link for link in links if urlsplit(link).path.startswith(_CUTTING)]
+        cutting = [link for link in links if _cuts(link)]
         if not cutting:
             raise ServiceError(
                 f"{self.name} offers whole images only: {links[0][:200]}",
@@ -144,6 +145,12 @@ class Irsa(Carried):
         if best is None:
             raise refused or ServiceError(f"{self.name} sent no {band} image with coordinates")
         return best[1], best[2]
+
+
+def _cuts(link: str) -> bool:
+    """Whether a link of the service leads to what cuts; one that is no address does not."""
+    parts = http.parts_of(link)
+    return parts is not None and parts.path.startswith(_CUTTING)
 
 
 class AllWISE(Irsa):

@@ -15,7 +15,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from astrollava.errors import ServiceError
 from astrollava.hooks import Fact, FactProvider, hookimpl
@@ -110,9 +109,11 @@ class Ned(FactProvider):
     max_bytes = 16 << 20
 
     def __init__(self, *, base_url: str | None = None, most: int = 3) -> None:
+        from astrollava.hooks.fetching.http import host_of
+
         self.base_url = (base_url or _URL).rstrip("/")
         self.private = base_url
-        self.hosts = (urlsplit(self.base_url).hostname or "",)
+        self.hosts = (host_of(self.base_url),)
         self.most = most
 
     def facts(

@@ -226,8 +226,11 @@ def _lockfile() -> tuple[str, dict[str, str]]:
             hint="Unset it: the file .samp in your home folder is looked for then",
         )
     url = named.removeprefix(_PROFILE) or (Path.home() / ".samp").as_uri()
-    parts = urlsplit(url)
-    if parts.scheme != "file":
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme != "file":
         raise PluginError(
             f"no SAMP hub can be reached: SAMP_HUB names a lock file at {url}",
             expected="a file of this machine: file:///...",
@@ -237,9 +240,10 @@ def _lockfile() -> tuple[str, dict[str, str]]:
     where = f"{path}{' (from SAMP_HUB)' if named else ''}"
     try:
         said = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise PluginError(
-            f"no SAMP hub can be reached: its lock file {where} cannot be read ({error.strerror})",
+            f"no SAMP hub can be reached: its lock file {where} cannot be read ({why})",
             hint="Start Aladin or TOPCAT, which bring a hub along, and send again",
         ) from error
     lines = [line.partition("=") for line in said.splitlines() if not line.startswith("#")]

@@ -19,7 +19,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from astropy import units as u
 
@@ -213,8 +212,7 @@ def named_services(said: str) -> list[Sia2]:
     for each in said.split():
         name, _, rest = each.partition("=")
         address, *hosts = rest.split(",")
-        parts = urlsplit(address)
-        if not name or parts.scheme not in ("http", "https") or not parts.hostname:
+        if not name or http.parts_of(address) is None:
             raise InvalidRequest(
                 f"{VARIABLE} has {each!r}", expected="name=https://address, with spaces between"
             )

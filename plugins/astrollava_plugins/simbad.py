@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from astrollava.hooks import Fact, FactProvider, hookimpl
 from astrollava_plugins._facts import CatalogueObject, facts_of
@@ -58,9 +57,11 @@ class Simbad(FactProvider):
     max_bytes = 4 << 20
 
     def __init__(self, *, base_url: str | None = None, most: int = 3) -> None:
+        from astrollava.hooks.fetching.http import host_of
+
         self.base_url = (base_url or _URL).rstrip("/")
         self.private = base_url
-        self.hosts = (urlsplit(self.base_url).hostname or "",)
+        self.hosts = (host_of(self.base_url),)
         self.most = most
 
     def facts(

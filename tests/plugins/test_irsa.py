@@ -183,6 +183,29 @@ def test_links_to_other_hosts_are_not_followed(wise, service) -> None:
         wise.fetch(answers.GALAXY, 90 * u.arcsec, bands=("W1",))
 
 
+@pytest.mark.parametrize(
+    ("fields", "link", "raised"),
+    [
+        (FIELDS, "http://[/ibe/data/x.fits", "whole images only"),
+        (FIELDS[:-1], None, "cannot read"),
+    ],
+)
+def test_a_link_that_is_no_address_is_an_error_of_the_service(
+    wise, service, fields: list, link: str | None, raised: str
+) -> None:
+    """ "Invalid IPv6 URL", said Python, and the plugin was blamed for what the service sent."""
+
+    def garbled(request: Request) -> Answer:
+        if request.path == SEARCH:
+            found = [(*row[:-1], *([link] if link else [])) for row in rows("", ("W1",))]
+            return Answer(vo_answers.votable(fields, found), VOTABLE)
+        return as_the_service(request)
+
+    service.answer = garbled
+    with pytest.raises(ServiceError, match=raised):
+        wise.fetch(answers.GALAXY, 90 * u.arcsec, bands=("W1",))
+
+
 def test_a_search_at_another_host_is_refused(wise, service) -> None:
     """pyvo sends the search wherever the capabilities say, and swallows our refusal."""
 

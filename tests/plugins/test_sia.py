@@ -306,11 +306,28 @@ def test_the_command_line_fetches_from_a_service_by_its_name(
     assert image.shape == (120, 120)
 
 
-@pytest.mark.parametrize("said", ["mine", "=https://a.org", "mine=ftp://a.org", "mine=https://"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "mine",
+        "=https://a.org",
+        "mine=ftp://a.org",
+        "mine=https://",
+        "mine=http://[",
+        "mine=http://a:b/",
+    ],
+)
 def test_a_garbled_name_is_refused(said: str) -> None:
     """A service that is left out in silence would be looked for in vain."""
     with pytest.raises(InvalidRequest, match="name=https://address"):
         named_services(said)
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://a:b/"])
+def test_an_address_that_cannot_be_read_is_refused_in_our_words(address: str) -> None:
+    """Python's "Invalid IPv6 URL" named neither the variable nor what it should hold."""
+    with pytest.raises(InvalidRequest, match="name=https://address"):
+        named_services(f"mine={address}")
 
 
 @pytest.mark.remote_data

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
-from astrollava.errors import FetchRefused, FetchTimeout, ServiceError
+from astrollava.errors import FetchRefused, FetchTimeout, InvalidRequest, ServiceError
 
-__all__ = ["Place", "is_public", "place_of", "resolve"]
+__all__ = ["Place", "host_of", "is_public", "parts_of", "place_of", "resolve"]
 
 _PORTS: Final = {"http": 80, "https": 443}
 #: Addresses that carry one of version 4 in their last 32 bits.
@@ -118,15 +118,41 @@ def _check_host(
         raise FetchRefused(f"{what} has the unusual port {port}", hint=hint)
 
 
-def _parts(url: str, what: str) -> SplitResult:
+def parts_of(url: str) -> SplitResult | None:
+    """Take an address apart that somebody else wrote; None where it is none of the web.
+
+    Examples
+    --------
+    >>> parts_of("https://sky.example:8080/cut").port
+    8080
+    >>> parts_of("http://[") or parts_of("file:///etc/passwd") or parts_of("http://a:b/")
+    """
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        fine = parts.scheme in _PORTS and bool(host) and host.isascii()
         parts.port  # noqa: B018 - raises where it is no port
     except ValueError:
-        fine = False
-    if not fine or any(ord(sign) <= 32 or ord(sign) == 127 for sign in url):
+        return None
+    return parts if parts.scheme in _PORTS and host and host.isascii() else None
+
+
+def host_of(base_url: str) -> str:
+    """Return the host of an address that a user gave for a service.
+
+    Raises
+    ------
+    InvalidRequest
+        If it is no address of the web.
+    """
+    parts = parts_of(base_url)
+    if parts is None or not parts.hostname:
+        raise InvalidRequest(f"base_url is {base_url!r}", expected="an http address")
+    return parts.hostname
+
+
+def _parts(url: str, what: str) -> SplitResult:
+    parts = parts_of(url)
+    if parts is None or any(ord(sign) <= 32 or ord(sign) == 127 for sign in url):
         raise FetchRefused(f"{what} {_shown(url)} is none", expected="http:// or https://")
     if parts.username is not None or parts.password is not None:
         raise FetchRefused(f"{what} {parts.hostname} carries a user's name or password")

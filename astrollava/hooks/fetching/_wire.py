@@ -11,10 +11,10 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from astrollava.hooks.fetching._addresses import Place, resolve
+from astrollava.errors import FetchRefused
+from astrollava.hooks.fetching._addresses import Place, parts_of, resolve
 
 __all__ = ["Deadline", "exchange"]
 
@@ -135,7 +135,14 @@ def _proxy(place: Place) -> tuple[str, int] | None:
     named = getproxies().get(place.scheme)
     if not named or proxy_bypass(place.host):
         return None
-    parts = urlsplit(named if "://" in named else f"http://{named}")
+    parts = parts_of(named if "://" in named else f"http://{named}")
+    if parts is None:
+        # Not shown: it may hold a password.
+        raise FetchRefused(
+            f"the proxy that the environment names for {place.scheme} is no address",
+            expected="http://HOST:PORT",
+            hint=f"Correct or unset {place.scheme}_proxy",
+        )
     if parts.scheme != "http" or not parts.hostname:
         return None
     return parts.hostname, parts.port or 80

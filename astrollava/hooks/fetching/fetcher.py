@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from astrollava.errors import CutoutTooLarge, InvalidRequest, OutsideFootprint
 from astrollava.hooks.fetching import http
+from astrollava.hooks.fetching._addresses import host_of
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -147,11 +147,8 @@ class Fetcher(ABC):
     def __init__(self, *, base_url: str | None = None) -> None:
         self.private: str | None = base_url
         if base_url is not None:
-            host = urlsplit(base_url).hostname
-            if not host:
-                raise InvalidRequest(f"base_url is {base_url!r}", expected="an http address")
+            self.hosts = (host_of(base_url),)
             self.base_url = base_url.rstrip("/")
-            self.hosts = (host,)
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -27,7 +27,7 @@ from astrollava.errors import (
     UnreadableAnswer,
 )
 from astrollava.hooks.fetching import _limits
-from astrollava.hooks.fetching._addresses import Place, place_of
+from astrollava.hooks.fetching._addresses import Place, host_of, parts_of, place_of
 from astrollava.hooks.fetching._wire import Deadline, exchange
 
 __all__ = [
@@ -42,6 +42,8 @@ __all__ = [
     "Params",
     "first_line",
     "get",
+    "host_of",
+    "parts_of",
     "post",
     "recorded",
     "request",

@@ -9,11 +9,12 @@ import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from astrollava._cache import Shelf, cache_folder
 from astrollava.errors import FetchError, InvalidRequest, ServiceError
 from astrollava.hooks.fetching import http
+from astrollava.hooks.fetching._addresses import parts_of
 from astrollava.hooks.fetching._positions import is_position, position_of
 
 if TYPE_CHECKING:
@@ -185,7 +186,9 @@ def _asked(name: str, which: str, addresses: list[str], timeout: float) -> tuple
     failures: list[FetchError] = []
     for address in addresses:
         url = f"{address.rstrip('/')}/{which}?{quote(name, safe='')}"
-        host = urlsplit(address).hostname or ""
+        parts = parts_of(address)
+        # One that is no address is refused as such by what asks.
+        host = (parts and parts.hostname) or ""
         try:
             answer = http.get(
                 url,

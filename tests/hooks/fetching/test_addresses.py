@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astrollava.errors import FetchError, FetchRefused
+from astrollava.errors import FetchError, FetchRefused, InvalidRequest
 from astrollava.hooks.fetching._addresses import is_public, place_of, resolve
+from astrollava_plugins.ned import Ned
+from astrollava_plugins.simbad import Simbad
+from sky_service import SkyFetcher
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07::1"])
@@ -94,3 +97,13 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
             continue
         assert place.host == "sky.example"
         assert not set(place.target) & set(" \r\n\t#")
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://a:b/", "ftp://a.org", "nowhere", ""])
+def test_a_service_at_what_is_no_address_is_refused_when_it_is_named(address: str) -> None:
+    """Some said "Invalid IPv6 URL" in Python's words, others nothing until they were used."""
+
+    for kind in (SkyFetcher, Simbad, Ned):
+        if address or kind is SkyFetcher:
+            with pytest.raises(InvalidRequest, match="base_url is"):
+                kind(base_url=address)

@@ -141,6 +141,18 @@ def test_the_environments_proxy_is_used(
         http.get("http://10.0.0.1/", hosts=("sky.example",), timeout=5)
 
 
+@pytest.mark.parametrize("named", ["http://[", "proxy.example:none"])
+def test_a_proxy_that_is_no_address_is_told_without_its_password(
+    named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ValueError of Python's was called a fault of the plugin that asked."""
+    monkeypatch.setenv("http_proxy", named.replace("://", "://me:hunter2@"))
+    with pytest.raises(FetchRefused, match="the proxy that the environment names") as caught:
+        http.get("http://sky.example/a", hosts=("sky.example",), timeout=5)
+    assert "unset http_proxy" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_proxy_that_refuses_says_so(
     proxy: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

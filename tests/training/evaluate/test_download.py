@@ -165,6 +165,8 @@ def test_no_network_names_the_remedy(published: Published, tmp_path: Path) -> No
         fetch(published, mirror="http://127.0.0.1:9", folder=tmp_path)
     with pytest.raises(DownloadFailed, match="no address on the web"):
         fetch(published, mirror="file:///etc", folder=tmp_path)
+    with pytest.raises(DownloadFailed, match="cannot be downloaded"):
+        fetch(published, mirror="http://[", folder=tmp_path)
 
 
 def test_the_hubs_test_split_is_downloaded_by_the_hash_it_announces(
@@ -195,6 +197,26 @@ def test_the_hubs_test_split_is_downloaded_by_the_hash_it_announces(
         open_data("galaxy10-decals-test", mirror=service.url)
     service.files["/api/datasets/matthieulel/galaxy10_decals?blobs=true"] = b'{"siblings": []}'
     with pytest.raises(DownloadFailed, match="neither size nor hash"):
+        open_data("galaxy10-decals-test", mirror=service.url)
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        b"[]",
+        b'{"siblings": 3}',
+        b'{"siblings": [3]}',
+        b'{"siblings": [{"rfilename": "FILE", "lfs": "x"}]}',
+        b"[" * 100_000,
+        b"\xff",
+    ],
+)
+def test_a_listing_of_another_shape_is_no_crash(service: Service, listing: bytes) -> None:
+    """What the hub, or a mirror, answers is not ours to trust: it ended in an AttributeError."""
+    file = PUBLISHED["galaxy10-decals-test"].url.partition("/resolve/main/")[2]
+    said = listing.replace(b"FILE", file.encode())
+    service.files["/api/datasets/matthieulel/galaxy10_decals?blobs=true"] = said
+    with pytest.raises(DownloadFailed):
         open_data("galaxy10-decals-test", mirror=service.url)
 
 

@@ -157,15 +157,24 @@ def _announced(published: Published, mirror: str | None) -> Published:
     with _explained(url), _open(url) as answer:
         said: Any = json.loads(answer.read(_LONGEST_LISTING))
         wanted = published.url.partition("/resolve/main/")[2]
-        entry = next((s for s in said.get("siblings", ()) if s.get("rfilename") == wanted), None)
-        stored = (entry or {}).get("lfs") or {}
-        size, content = stored.get("size"), stored.get("sha256")
+        size, content = _listed(said, wanted)
     if not isinstance(size, int) or not isinstance(content, str) or len(content) != 64:
         raise DownloadFailed(
             f"{url} tells neither size nor hash of {wanted}",
             hint="The data may have moved: download the file yourself and name its path",
         )
     return replace(published, size=size, sha256=content)
+
+
+def _listed(said: Any, wanted: str) -> tuple[Any, Any]:
+    """Return size and hash of a file as a listing tells them; None for what it does not."""
+    files = said.get("siblings") if isinstance(said, dict) else None
+    for file in files if isinstance(files, list) else ():
+        if isinstance(file, dict) and file.get("rfilename") == wanted:
+            stored = file.get("lfs")
+            if isinstance(stored, dict):
+                return stored.get("size"), stored.get("sha256")
+    return None, None
 
 
 def _length(url: str) -> int:
@@ -208,7 +217,7 @@ def _is_final(error: Exception) -> bool:
 def _explained(url: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
         raise DownloadFailed(
             f"{url} cannot be downloaded: {error}",
             hint="What came is kept: the same command goes on from there. Without a network, name"
