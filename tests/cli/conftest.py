@@ -54,8 +54,15 @@ def speaker(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def babbler(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options for a model of random weights, which goes on and on."""
+    """Options for a model of random weights, which says anything and ends when it pleases."""
     return options(tmp_path_factory.mktemp("babbler"), TinyPair(context=8192))
+
+
+@pytest.fixture(scope="session")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options for a model that repeats "nevr mo" for many seconds, on any machine."""
+    pair = TinyPair(says=[byte_token(byte) for byte in b"nevr mo"], endless=True, context=4096)
+    return [*options(tmp_path_factory.mktemp("endless"), pair), "--max-tokens", "4000"]
 
 
 @pytest.fixture(scope="session")

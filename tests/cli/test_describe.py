@@ -304,7 +304,7 @@ def test_a_page_holds_what_was_made_until_ctrl_c(
         while str(picture).encode() not in process.stdout.readline():
             pass
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     assert process.returncode == 130
     assert "data:image/png;base64," in page.read_text(encoding="utf-8")
 

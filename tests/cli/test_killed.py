@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +36,36 @@ def _begin(checkpoint: Path, out: Path, kind: str) -> subprocess.Popen[bytes]:
     )
 
 
+@contextlib.contextmanager
+def _stopped(
+    checkpoint: Path, out: Path, kind: str, there: Callable[[str], object]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Stop a conversion (SIGSTOP) while something is there, in a folder named after `out`.
+
+    Who looks may be held up until it is over; then there is nothing there any more, and another is
+    begun.
+    """
+    for number in range(20):
+        name = f"{out.name}{number}"
+        with _begin(checkpoint, out.with_name(name), kind) as running:
+            while not there(name) and running.poll() is None:
+                time.sleep(0.002)
+            try:
+                running.send_signal(signal.SIGSTOP)
+                with contextlib.suppress(ChildProcessError):  # it has ended
+                    os.waitid(os.P_PID, running.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                if there(name):
+                    yield running
+                    return
+                running.send_signal(signal.SIGCONT)
+                _, said = running.communicate(timeout=60)
+            finally:
+                running.kill()
+        assert out.with_name(name).is_dir(), said
+        shutil.rmtree(out.with_name(name))
+    raise AssertionError("it was never seen at work")
+
+
 def _wait_for(found: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not found():
@@ -52,13 +84,20 @@ def _unfinished(folder: str, parent: Path, name: str) -> bool:
         return False
 
 
+def _writing(
+    checkpoint: Path, out: Path
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Stop a conversion while it writes."""
+    return _stopped(checkpoint, out, "f16", lambda name: _unfinished(name, out.parent, "*.gguf"))
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_leaves_nothing(checkpoint: Path, tmp_path: Path, name: str) -> None:
     """A batch system's time limit and a closed terminal left 18 GB in a hidden folder."""
     number = getattr(signal, name)
-    with _begin(checkpoint, tmp_path / "out", "f16") as running:
-        _wait_for(lambda: _unfinished("out", tmp_path, "*.gguf"))
+    with _writing(checkpoint, tmp_path / "out") as running:
         running.send_signal(number)
+        running.send_signal(signal.SIGCONT)
         _, said = running.communicate(timeout=60)
     assert running.returncode == 128 + number
     assert b"Traceback" not in said
@@ -81,31 +120,28 @@ def test_what_a_killed_process_left_goes_with_the_next_one(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     """No process can clean up after SIGKILL, and its quantizer went on without it."""
-    with _begin(checkpoint, tmp_path / "out", "q4_k_m") as running:
-        _wait_for(lambda: _unfinished("out", tmp_path, ".*.part"))
+
+    def quantizing(name: str) -> bool:
+        return _unfinished(name, tmp_path, ".*.part") and any(_quantizers(tmp_path))
+
+    with _stopped(checkpoint, tmp_path / "out", "q4_k_m", quantizing) as running:
         for quantizer in _quantizers(tmp_path):
             # So that it cannot come to its end by itself.
-            os.kill(quantizer, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(quantizer, signal.SIGSTOP)
         running.kill()
         running.communicate(timeout=60)
-    _wait_for(lambda: not list(_quantizers(tmp_path)), 10)
-    left = list(tmp_path.glob(".out.*.part"))
+    _wait_for(lambda: not list(_quantizers(tmp_path)))
+    left = list(tmp_path.glob(".out*.part"))
     assert left
     (foreign := tmp_path / ".other.12345678.part").mkdir()
 
     small = PlainLlava().save(tmp_path / "small")
-    with _begin(checkpoint, tmp_path / "beside", "f16") as busy:
-        _wait_for(lambda: _unfinished("beside", tmp_path, "*.gguf"))
-        busy.send_signal(signal.SIGSTOP)
-        try:
-            done = run("models", "convert", small, "-o", tmp_path / "new")
-            assert done.returncode == 0, done.stderr
-            assert not any(folder.exists() for folder in left)
-            # One at work and one that is not ours stay.
-            assert list(tmp_path.glob(".beside.*.part/*.gguf"))
-            assert foreign.is_dir()
-            assert all(path.suffix == ".gguf" for path in (tmp_path / "new").iterdir())
-        finally:
-            busy.send_signal(signal.SIGCONT)
-            busy.terminate()
-            busy.communicate(timeout=60)
+    with _writing(checkpoint, tmp_path / "beside"):
+        done = run("models", "convert", small, "-o", tmp_path / "new")
+        assert done.returncode == 0, done.stderr
+        assert not any(folder.exists() for folder in left)
+        # One at work and one that is not ours stay.
+        assert list(tmp_path.glob(".beside*.part/*.gguf"))
+        assert foreign.is_dir()
+        assert all(path.suffix == ".gguf" for path in (tmp_path / "new").iterdir())

@@ -148,9 +148,10 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     path = kept.path(image(1, ROWS).key)
     with path.open("wb") as file:
         file.truncate(2**40)
-    began = time.monotonic()
+    began = time.process_time()
     assert kept.get(image(1, ROWS).key) is None
-    assert time.monotonic() - began < 1
+    # A terabyte takes minutes.
+    assert time.process_time() - began < 5
     assert not path.exists()
 
 
@@ -273,6 +274,14 @@ def test_four_processes_share_a_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+def writing(folder: Path, process: int) -> bool:
+    """Say whether a process has written a part of an entry, which may be whole the next moment."""
+    try:
+        return any(path.stat().st_size for path in folder.glob(f".*.{process}-*.part"))
+    except FileNotFoundError:
+        return False
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_process_killed_while_writing_leaves_only_whole_entries(tmp_path: Path) -> None:
     """Nothing can be cleaned up after SIGKILL: what is left must be sound, and go in time."""
@@ -283,9 +292,7 @@ def test_a_process_killed_while_writing_leaves_only_whole_entries(tmp_path: Path
             assert worker.stdout is not None
             worker.stdout.readline()
             end = time.monotonic() + 30
-            while time.monotonic() < end and not any(
-                path.stat().st_size for path in tmp_path.glob(f".*.{worker.pid}-*.part")
-            ):
+            while time.monotonic() < end and not writing(tmp_path, worker.pid):
                 time.sleep(0.0005)
             worker.send_signal(signal.SIGKILL)
         torn += len(list(tmp_path.glob(f".*.{worker.pid}-*.part")))

@@ -24,7 +24,7 @@ from astrollava.errors import (
 )
 from astrollava.models import catalog, facts, resolve, store
 from astrollava.models.catalog import Entry, RemoteFile
-from loopback_hub import COMMIT, Hub, environment
+from loopback_hub import COMMIT, Hub, environment, wait_for_partial
 
 NAME = "hf:space/galaxy-GGUF:Q8_0"
 TEXT, MMPROJ = "galaxy-Q8_0.gguf", "mmproj-galaxy-F16.gguf"
@@ -205,11 +205,12 @@ def test_a_stalled_connection_is_given_up_and_continued(
 ) -> None:
     from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1.0)
     big.stalls = [1 << 20]
     began = time.monotonic()
     assert resolve(NAME).text.read_bytes() == BIG
-    assert time.monotonic() - began < 15
+    # The hub holds on for two minutes.
+    assert time.monotonic() - began < 60
 
 
 def test_wrong_bytes_never_get_the_name(big: Hub, tmp_path: Path) -> None:
@@ -343,7 +344,7 @@ def test_two_processes_at_once_download_once(big: Hub, tmp_path: Path) -> None:
         process.start()
     found = {results.get(timeout=300) for _ in started}
     for process in started:
-        process.join(30)
+        process.join(60)
         assert process.exitcode == 0
     assert found == {hashlib.sha256(BIG).hexdigest()}
     assert len(big.gets(TEXT)) == 1
@@ -351,18 +352,12 @@ def test_two_processes_at_once_download_once(big: Hub, tmp_path: Path) -> None:
 
 def test_a_killed_process_holds_nobody_up(big: Hub, tmp_path: Path) -> None:
     """The scheduler ends a job by SIGKILL: no lock may stay, and what came is used."""
-    big.pause = 0.02
+    big.stalls = [1 << 20]
     code = f"from astrollava.models import resolve; resolve({NAME!r})"
     environ = {**os.environ, **environment(big, tmp_path / "hub")}
     with subprocess.Popen([sys.executable, "-c", code], env=environ) as process:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            partial = next((tmp_path / "hub").rglob("*.incomplete"), None)
-            if partial is not None and partial.stat().st_size > 1 << 19:
-                break
-            time.sleep(0.01)
+        wait_for_partial(tmp_path / "hub", 1 << 19)
         process.send_signal(signal.SIGKILL)
-    big.pause = 0.0
     assert resolve(NAME).text.read_bytes() == BIG
     assert (big.gets(TEXT)[-1].range or "").startswith("bytes=")
 

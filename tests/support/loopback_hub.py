@@ -8,15 +8,16 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
-__all__ = ["COMMIT", "Hub", "Request", "environment", "serving", "use"]
+__all__ = ["COMMIT", "Hub", "Request", "environment", "serving", "use", "wait_for_partial"]
 
 COMMIT = "c0ffee" + "0" * 34
 
@@ -189,7 +190,7 @@ def _send(
         if hub.pause:
             time.sleep(hub.pause)
     if stall is not None:
-        hub.released.wait(30)
+        hub.released.wait(120)
     if stop < len(body):
         request.close_connection = True
 
@@ -230,8 +231,11 @@ def serving() -> Iterator[Hub]:
         server.server_close()
 
 
-def use(patch: pytest.MonkeyPatch, hub: Hub, cache: Any, *, timeout: float = 2.0) -> None:
-    """Let huggingface_hub ask `hub` and keep its cache in `cache`, in this process."""
+def use(patch: pytest.MonkeyPatch, hub: Hub, cache: Any, *, timeout: float = 60.0) -> None:
+    """Let huggingface_hub ask `hub` and keep its cache in `cache`, in this process.
+
+    The time-out is long: a busy machine is no network in trouble.
+    """
     from huggingface_hub import constants
 
     template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
@@ -252,6 +256,25 @@ def environment(hub: Hub, cache: Any) -> dict[str, str]:
     return {
         "HF_ENDPOINT": hub.url,
         "HF_HUB_CACHE": str(cache),
-        "HF_HUB_DOWNLOAD_TIMEOUT": "5",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "120",
+        "HF_HUB_ETAG_TIMEOUT": "60",
         "HF_HUB_OFFLINE": "0",
     }
+
+
+def wait_for_partial(cache: Path, size: int, seconds: float = 120) -> None:
+    """Wait until more than `size` bytes of a file have come, of which the hub holds back the rest.
+
+    With `Hub.stalls`: a hub that is only slow may have sent all before anybody looks.
+    """
+
+    def came() -> bool:
+        # A small file beside it may be whole, and be gone from here, just now.
+        with suppress(FileNotFoundError):
+            return any(path.stat().st_size > size for path in cache.rglob("*.incomplete"))
+        return False
+
+    end = time.monotonic() + seconds
+    while not came():
+        assert time.monotonic() < end, "not so many bytes came"
+        time.sleep(0.01)

@@ -74,7 +74,7 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
-    def expect(self, words: str, seconds: float = 30.0) -> str:
+    def expect(self, words: str, seconds: float = 90.0) -> str:
         """Wait until `words` appear after what was expected before; return what came with them."""
         until = time.monotonic() + seconds
         while (at := self.shown.find(words, self._seen)) < 0:
@@ -84,7 +84,21 @@ class Terminal:
         self._seen = at + len(words)
         return found
 
-    def end(self, seconds: float = 30.0) -> int:
+    def wait_for_keys(self, seconds: float = 90.0) -> None:
+        """Wait until the program, which has shown its prompt, waits for a key.
+
+        In the instant between, Python answers to a Ctrl-C at the next key only.
+        """
+        if not sys.platform.startswith("linux"):
+            time.sleep(0.5)
+            return
+        until = time.monotonic() + seconds
+        # The state of its first thread: nothing but a key keeps that from running.
+        while Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2][1] != "S":
+            assert time.monotonic() < until, "the program does not wait for a key"
+            time.sleep(0.01)
+
+    def end(self, seconds: float = 90.0) -> int:
         """Wait for the end of the program and return its exit code."""
         until = time.monotonic() + seconds
         while self._read(until):

@@ -55,6 +55,7 @@ class TinyPair:
 
     `says` makes a model that always speaks the same token ids and then ends: whatever token comes
     first, the next is ``says[0]``, and ``says[i]`` is followed by ``says[i + 1]``. Ids must differ.
+    `endless` lets it begin again where it would end; weights drawn at random end when they please.
     `gemma` writes Gemma 3's projector in place of `mlp`: 16 patches become one token, all tokens of
     an image see each other, and llama.cpp puts special tokens around them.
     `joins` above 1 writes InternVL's: that many patches a side become one token, behind a tower
@@ -75,6 +76,7 @@ class TinyPair:
     seed: int = 0
     template: str | None = CHAT_TEMPLATE
     says: Sequence[int] = ()
+    endless: bool = False
     gemma: bool = False
     joins: int = 1
     projects_to: int | None = None
@@ -204,7 +206,7 @@ def _script(pair: TinyPair, width: int) -> np.ndarray:
     if len(set(says)) != len(says):
         raise ValueError("a scripted token can be said once only")
     follows = np.full(pair.vocab, says[0])
-    follows[says] = [*says[1:], SPECIAL.index("</s>")]
+    follows[says] = [*says[1:], says[0] if pair.endless else SPECIAL.index("</s>")]
     out = np.zeros((pair.vocab, width), np.float32)
     out[follows, np.arange(pair.vocab)] = 1.0
     return out
