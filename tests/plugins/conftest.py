@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-
-from astrollava.hooks.fetching._limits import courtesy
 
 
 @pytest.fixture(autouse=True)
-def no_courtesy() -> Iterator[None]:
-    """The host asked here is this machine: it needs no pause between two requests."""
-    with courtesy(1000.0):
-        yield
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host asked here is this machine: it needs no pause between two requests, or two tries.
+
+    How long the core waits, and that it does, is tried beside the core.
+    """
+    monkeypatch.setattr("astrollava.hooks.fetching._limits.take_turn", lambda host: None)
+    monkeypatch.setattr("astrollava.hooks.fetching.trying._PAUSE", 0.005)

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FetcherSuite"]
 
-#: What a test waits for an answer that does not come, and how much longer a fetcher may take.
-_TIMEOUT, _GRACE = 1.5, 6.0
+#: What a test waits for an answer that does not come, and how much longer a fetcher may take. More
+#: than the service's pause between two bytes, or a time limit anew for each byte would pass.
+_TIMEOUT, _GRACE = 0.5, 6.0
 _SILENT = ("hang", "drip")
 _ENDLESS = ("huge", "bomb")
 #: Bytes that a fetcher reads at most where its service sends without end.

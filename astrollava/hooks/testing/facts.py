@@ -14,7 +14,7 @@ from astrollava.hooks.testing.service import FAULTS, Answer, Fault, Request, Ser
 
 __all__ = ["FactProviderSuite"]
 
-_TIMEOUT = 1.5
+_TIMEOUT = 0.5
 _SILENT = ("hang", "drip")
 
 
