@@ -1,11 +1,29 @@
-"""One tiny run of the whole recipe, shared by all who need a trained model."""
+"""One tiny run of the whole recipe, shared by all who need a trained model, on one thread."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in one order: runs are compared to the bit, whichever of them another test made.
+
+    Models this small gain nothing by a second thread.
+    """
+    try:
+        import torch
+    except ImportError:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

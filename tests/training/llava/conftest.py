@@ -66,14 +66,6 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def one_thread() -> None:
-    """Sums in one order: runs are compared to the bit."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Disks in three colours, with captions and conversations."""
     return tiny_parts.write_data(tmp_path_factory.mktemp("two-stage") / "data")
@@ -96,9 +88,7 @@ def recipe(written: Path) -> LlavaRecipe:
 
 
 @pytest.fixture(scope="session")
-def trained(
-    written: Path, data: Path, one_thread: None, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def trained(written: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of both stages."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
     given = ["--data", str(data), "-o", str(out), "--device", "cpu", "--workers", "0"]

@@ -29,8 +29,6 @@ from astrollava_training.llava.run import run  # noqa: E402
 from astrollava_training.parts import fingerprint  # noqa: E402
 from astrollava_training.recipe import LlavaRecipe, Stage  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def second(recipe: LlavaRecipe, **changes: Any) -> LlavaRecipe:
     assert recipe.stage2 is not None

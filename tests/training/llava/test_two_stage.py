@@ -37,8 +37,6 @@ from astrollava_training.recipe import LlavaRecipe, Lora, Model  # noqa: E402
 
 QUESTION = "What is this?"
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def weights(out: Path, stage: int) -> dict[str, Any]:
     return dict(load_file(out / f"stage{stage}" / "weights.safetensors"))

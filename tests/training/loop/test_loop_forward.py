@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -256,11 +255,3 @@ def test_each_attends_as_under_a_block_mask() -> None:
 def test_no_gpu_no_variable_length_attention() -> None:
     """It would be called where it does not exist."""
     assert not works_varlen(torch.device("cpu"), torch.bfloat16, (4, 2, 8))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
