@@ -135,7 +135,28 @@ class ImageError(AstrollavaError, ValueError):
 
 
 class ImageNotFound(ImageError, FileNotFoundError):
-    """There is no file at the path given."""
+    """There is no file at the path given.
+
+    Parameters
+    ----------
+    problem, expected, hint : str
+        As for `AstrollavaError`.
+    filename : str, optional
+        The path, as of any `FileNotFoundError`.
+    """
+
+    def __init__(
+        self, problem: str, *, expected: str = "", hint: str = "", filename: str | None = None
+    ) -> None:
+        super().__init__(problem, expected=expected, hint=hint)
+        self.filename = filename
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_missing, (self.problem, self.expected, self.hint, self.filename))
+
+
+def _rebuild_missing(problem: str, expected: str, hint: str, filename: str | None) -> ImageNotFound:
+    return ImageNotFound(problem, expected=expected, hint=hint, filename=filename)
 
 
 class UnsupportedImage(ImageError, TypeError):

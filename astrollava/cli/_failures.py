@@ -81,8 +81,8 @@ def report(error: BaseException, *, source: str | None = None) -> None:
             words.append("\nexpected ", style="dim").append(clean_line(in_options(error.expected)))
         if error.hint:
             words.append("\n" + clean_line(in_options(error.hint)))
-        if source is not None and isinstance(error, ImageNotFound) and how_to_fetch(source):
-            words.append(f"\nFor an image of it: {clean_line(how_to_fetch(source))}")
+        if isinstance(error, ImageNotFound) and (command := how_to_fetch(error.filename or "")):
+            words.append(f"\nFor an image of it: {clean_line(command)}")
         failed_within = isinstance(error, PluginError) and error.__cause__ is not None
     else:
         words.append(f"unexpected {type(error).__name__}")

@@ -12,6 +12,7 @@ from astrollava.cli._options import parse_source
 from astrollava.cli._wording import in_options
 from astrollava.errors import (
     AstrollavaError,
+    ExtractionFailed,
     FetchError,
     GenerationError,
     ImageError,
@@ -72,7 +73,8 @@ def taken(results: Iterator[Result | Exception]) -> Result:
 
 
 def _error_record(error: AstrollavaError) -> dict[str, str]:
-    return {"type": type(error).__name__, "message": in_options(str(error))}
+    written = {"text": error.text} if isinstance(error, ExtractionFailed) else {}
+    return {"type": type(error).__name__, "message": in_options(str(error)), **written}
 
 
 def write_json(record: dict[str, Any]) -> None:

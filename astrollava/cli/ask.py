@@ -31,7 +31,7 @@ from astrollava.cli._options import (
     parse_source,
     sampling_arguments,
 )
-from astrollava.cli._sources import write_json
+from astrollava.cli._sources import one_by_one, write_json
 from astrollava.cli._terminal import is_interactive, say
 from astrollava.errors import ImageNotFound, InvalidRequest
 
@@ -67,11 +67,12 @@ def ask(
             "the question is empty",
             hint="Write it after the image: astrollava ask cutout.fits 'Is there a bar?'",
         )
-    _refuse_swapped(source, question)
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     exports = Exports(export, [source])
-    with open_describer(model, mmproj, gpu_layers, threads) as describer:
+
+    def ask_one(_: int, source: str) -> None:
+        _refuse_swapped(source, question)
         if as_json:
             answer = describer.ask(parse_source(source), question, **arguments)
             write_json({"source": source, **answer.to_dict()})
@@ -84,7 +85,12 @@ def ask(
             note_flags(answer)
             note_cut(answer)
         exports.add(answer)
+
+    with open_describer(model, mmproj, gpu_layers, threads) as describer:
+        failed = one_by_one([source], ask_one, as_json=as_json)
     exports.write()
+    if failed:
+        raise typer.Exit(failed)
 
 
 def _refuse_swapped(source: str, question: str) -> None:

@@ -31,6 +31,7 @@ from astrollava.cli._options import (
     open_describer,
     sampling_arguments,
 )
+from astrollava.cli._sources import one_by_one
 from astrollava.cli._terminal import clean_line, is_interactive
 from astrollava.cli._wrap import StreamWrapper
 from astrollava.errors import ContextTooLong, GenerationError, InvalidRequest
@@ -75,8 +76,8 @@ def chat(
         )
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
-    with open_describer(model, mmproj, gpu_layers, threads) as describer:
 
+    def talk(_: int, source: str) -> None:
         def start() -> Conversation:
             return describer.chat(source, **arguments)
 
@@ -84,6 +85,11 @@ def chat(
             _talk(start, source)
         else:
             _answer_lines(start)
+
+    with open_describer(model, mmproj, gpu_layers, threads) as describer:
+        failed = one_by_one([source], talk, as_json=False)
+    if failed:
+        raise typer.Exit(failed)
 
 
 def _answer_lines(start: Callable[[], Conversation]) -> None:

@@ -32,9 +32,9 @@ from astrollava.cli._options import (
     parse_source,
     sampling_arguments,
 )
-from astrollava.cli._sources import write_json
+from astrollava.cli._sources import one_by_one, write_json
 from astrollava.cli._terminal import clean_line, is_interactive, say
-from astrollava.errors import ExtractionFailed, ImageNotFound, InvalidRequest, InvalidSchema
+from astrollava.errors import ImageNotFound, InvalidRequest, InvalidSchema
 
 if TYPE_CHECKING:
     from astrollava.results import Extraction
@@ -79,21 +79,21 @@ def extract(
     arguments = image_arguments(hdu, cutout, bands, stretch, interval, combine)
     arguments |= sampling_arguments(max_tokens, temperature, seed)
     exports = Exports(export, [source, schema])
+
+    def extract_one(_: int, source: str) -> None:
+        result = describer.extract(parse_source(source), wanted, prompt=prompt, **arguments)
+        exports.add(result)
+        if as_json:
+            write_json({"source": source, **result.to_dict()})
+        else:
+            say(_written(result))
+            note_flags(result)
+
     with open_describer(model, mmproj, gpu_layers, threads) as describer:
-        try:
-            result = describer.extract(parse_source(source), wanted, prompt=prompt, **arguments)
-        except ExtractionFailed as error:
-            if as_json:
-                record = {"type": type(error).__name__, "message": str(error), "text": error.text}
-                write_json({"source": source, "error": record})
-            raise
-    exports.add(result)
-    if as_json:
-        write_json({"source": source, **result.to_dict()})
-    else:
-        say(_written(result))
-        note_flags(result)
+        failed = one_by_one([source], extract_one, as_json=as_json)
     exports.write()
+    if failed:
+        raise typer.Exit(failed)
 
 
 def _read(path: str, source: str) -> dict[str, Any]:

@@ -182,10 +182,15 @@ def _refuse(path: Path, what: str) -> None:
         raise UnsupportedImage(f"{what} is {kind}", expected="an image file")
     if "://" in str(path) or ":/" in str(path):
         raise ImageNotFound(
-            f"{what} is an address, not a file", expected="a path", hint="Download it first"
+            f"{what} is an address, not a file",
+            expected="a path",
+            hint="Download it first",
+            filename=str(path),
         )
     raise ImageNotFound(
-        f"there is no file {what}", hint=f"Relative paths start from {str(Path.cwd())!r}"
+        f"there is no file {what}",
+        hint=f"Relative paths start from {str(Path.cwd())!r}",
+        filename=str(path),
     )
 
 
