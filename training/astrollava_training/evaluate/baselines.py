@@ -17,6 +17,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -44,9 +46,42 @@ def derangement(count: int, seed: int = 0) -> NDArray[np.intp]:
     return moved
 
 
-def drawn(count: int, choices: int, seed: int) -> NDArray[np.intp]:
-    """Return so many numbers below `choices`, each as likely."""
-    return np.random.default_rng((seed, 1)).integers(choices, size=count)
+def drawn(
+    names: Iterable[object], choices: int | Sequence[int], *, of: str, seed: int
+) -> NDArray[np.intp]:
+    """Draw an answer at random for each picture, or question.
+
+    A draw depends on the seed, on what is asked and on the name, and on nothing else: not on what
+    else is asked or of whom, nor in what order. One sequence for all would answer two questions
+    about a picture alike.
+
+    Parameters
+    ----------
+    names : iterable
+        Of the pictures, or of the questions.
+    choices : int or sequence of int
+        How many answers there are, each as likely; or how many for each name.
+    of : str
+        What is asked.
+    seed : int
+        Another gives other draws.
+
+    Returns
+    -------
+    ndarray of int, shape (names,)
+        Numbers from 0, below `choices`.
+    """
+    each = list(names)
+    many = [choices] * len(each) if isinstance(choices, int) else choices
+    return np.array(
+        [_hash(seed, of, name) % count for name, count in zip(each, many, strict=True)], np.intp
+    )
+
+
+def _hash(*parts: object) -> int:
+    # Of 128 bits: what is left over by any number of answers weighs nothing.
+    words = json.dumps([str(part) for part in parts]).encode()
+    return int.from_bytes(hashlib.sha256(words).digest()[:16], "big")
 
 
 def commonest(values: Iterable[str]) -> str | None:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrollava.grounding import find_claims
-from astrollava_training.evaluate.baselines import Row, Truths, derangement
+from astrollava_training.evaluate.baselines import Row, Truths, derangement, drawn
 from astrollava_training.evaluate.features import FEATURES, features, yes_or_no
 from astrollava_training.evaluate.resampling import Draws, Resampling, intervals, lead, ratio
 from astrollava_training.evaluate.statements import CONTRADICTION, read
@@ -119,6 +119,7 @@ def probe_tables(
     blank: Mapping[str, str],
     *,
     groups: Sequence[str] = (),
+    names: Sequence[str] = (),
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
@@ -134,6 +135,9 @@ def probe_tables(
         Feature -> its answer to a blank picture.
     groups : sequence of str, optional
         The object each picture shows.
+    names : sequence of str, optional
+        What the pictures are called: random answers about them depend on it. Their places by
+        default.
     resamples, seed : int
         Of the bootstrap over pictures, and of the choices.
 
@@ -150,7 +154,6 @@ def probe_tables(
     """
     resampling = Resampling(len(truths), groups=groups, resamples=resamples, seed=seed)
     order = derangement(len(truths), seed)
-    rng = np.random.default_rng((seed, 2))
     tables: dict[str, dict[str, Any]] = {}
     for strategy in STRATEGIES:
         chosen = probes(truths, strategy, seed=seed)
@@ -161,7 +164,15 @@ def probe_tables(
             "constant": _constant(chosen),
             "shuffled": [yes_or_no(texts[p.feature][order[p.picture]], p.feature) for p in chosen],
             "blank": [yes_or_no(blank[p.feature], p.feature) for p in chosen],
-            "random": [bool(v) for v in rng.integers(2, size=len(chosen))],
+            "random": [
+                bool(yes)
+                for yes in drawn(
+                    [(p.feature, names[p.picture] if names else p.picture) for p in chosen],
+                    2,
+                    of="features",
+                    seed=seed,
+                )
+            ],
         }
         counts = {name: _counts(chosen, said, len(truths)) for name, said in told.items()}
         draws = {name: _scores(resampling, count) for name, count in counts.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ def label_table(
     again: Resampling,
     *,
     seed: int,
+    names: Sequence[str] = (),
 ) -> dict[str, Row]:
     """Score label probabilities beside the blind answers.
 
@@ -40,6 +41,8 @@ def label_table(
         Of the n pictures.
     seed : int
         Of the shuffling and of the random answers.
+    names : sequence of str, optional
+        What the pictures are called: their random answers depend on it. Their places by default.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def label_table(
         "prior": _told(np.tile(prior, (count, 1))),
         "shuffled": _told(own[derangement(count, seed)]),
         "blank": _told(np.tile(blank, (count, 1))),
-        "random": (drawn(count, classes, seed), None),
+        "random": (drawn(names or range(count), classes, of="labels", seed=seed), None),
         "oracle": _told(np.eye(classes)[labels]),
     }
     units = again.objects()

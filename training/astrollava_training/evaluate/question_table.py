@@ -28,6 +28,7 @@ def question_tables(
     again: Resampling,
     *,
     seed: int,
+    names: Sequence[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Score the answers to each question on the pictures of which it is decided.
 
@@ -45,6 +46,8 @@ def question_tables(
         Of the pictures.
     seed : int
         Of the shuffling and of the random answers.
+    names : sequence of str, optional
+        What the pictures are called: their random answers depend on it. Their places by default.
 
     Returns
     -------
@@ -68,7 +71,15 @@ def question_tables(
             "shuffled": [read_answer(texts[order[i]], topic) for i in decided],
             "blank": [read_answer(blank[topic], topic)] * len(decided),
             # Of all answers there are: those that come among the true ones tell of the pictures.
-            "random": [ANSWERS[topic][i] for i in drawn(len(decided), len(ANSWERS[topic]), seed)],
+            "random": [
+                ANSWERS[topic][i]
+                for i in drawn(
+                    [names[i] if names else i for i in decided],
+                    len(ANSWERS[topic]),
+                    of=topic,
+                    seed=seed,
+                )
+            ],
             "oracle": list(true),
         }
         counts = {}

@@ -63,16 +63,18 @@ def scored(model: Model, data: Dataset, plan: Plan, heard: Heard) -> Evaluation:
         rule = Rule(plan.rule)
     own, nothing, asked = heard.own, heard.nothing, heard.asked
     again = _again(own.items, plan)
-    truths = [item.truth for item in own.items]
+    truths, names = [item.truth for item in own.items], [item.id for item in own.items]
     training = [item.truth for item in data.split("train")]
     texts, blank = own.texts[DESCRIBE.id], nothing.texts[DESCRIBE.id][0]
     labels = _Labels(data, plan, rule, heard)
     tables: dict[str, Any] = labels.tables()
     if any(truths):
         tables["statements"] = statement_table(
-            truths, texts, blank, training, again, seed=plan.seed
+            truths, texts, blank, training, again, seed=plan.seed, names=names
         )
-        tables["features"] = feature_tables(truths, texts, blank, training, again, seed=plan.seed)
+        tables["features"] = feature_tables(
+            truths, texts, blank, training, again, seed=plan.seed, names=names
+        )
         if set(QUESTIONS) <= set(asked.words):
             tables["questions"] = question_tables(
                 truths,
@@ -81,6 +83,7 @@ def scored(model: Model, data: Dataset, plan: Plan, heard: Heard) -> Evaluation:
                 training,
                 again,
                 seed=plan.seed,
+                names=names,
             )
     cosines: Mapping[str, float] = {}
     if PAPER in asked.words and len(labels.at) > 1:
@@ -173,6 +176,7 @@ class _Labels:
                 self._data.prior(),
                 self._again,
                 seed=self._plan.seed,
+                names=[self._heard.own.items[i].id for i in self.at],
             ),
             "per_class": per_class,
             "confusion": counts.tolist(),

@@ -39,7 +39,12 @@ def has_feature(value: str | None) -> bool:
 
 
 def _said(
-    texts: Sequence[str], nothing: str, truths: Truths, training: Truths, seed: int
+    texts: Sequence[str],
+    nothing: str,
+    truths: Truths,
+    training: Truths,
+    seed: int,
+    names: Sequence[str],
 ) -> dict[str, list[Mapping[str, str]]]:
     """Return the statements of each row but ``constant``, which depends on the score."""
     own: list[Mapping[str, str]] = [read(text) for text in texts]
@@ -54,7 +59,10 @@ def _said(
         "prior": [usual] * len(own),
         "shuffled": [own[i] for i in derangement(len(own), seed)],
         "blank": [read(nothing)] * len(own),
-        "random": [known[i] for i in drawn(len(own), len(known), seed)],
+        "random": [
+            known[i]
+            for i in drawn(names or range(len(own)), len(known), of="descriptions", seed=seed)
+        ],
         "oracle": list(truths),
     }
 
@@ -67,6 +75,7 @@ def statement_table(
     again: Resampling,
     *,
     seed: int,
+    names: Sequence[str] = (),
 ) -> dict[str, Row]:
     """Score what free descriptions say on topics that are decided.
 
@@ -82,6 +91,8 @@ def statement_table(
         Of the pictures.
     seed : int
         Of the shuffling and of the random answers.
+    names : sequence of str, optional
+        What the pictures are called: their random answers depend on it. Their places by default.
 
     Returns
     -------
@@ -92,7 +103,7 @@ def statement_table(
         prior, that scores the best F1 when given to every picture; the random row states what is
         true of some picture. ``margin`` is the model's `lead`.
     """
-    said = _said(texts, blank, truths, training, seed)
+    said = _said(texts, blank, truths, training, seed, names)
     candidates = {tuple(sorted(s.items())): s for s in (*said["model"], *said["prior"][:1])}
     best = max(candidates.values(), key=lambda s: _f1_of_one(s, truths))
     rows = {"model": said.pop("model"), "constant": [best] * len(truths), **said}
@@ -114,6 +125,7 @@ def feature_tables(
     again: Resampling,
     *,
     seed: int,
+    names: Sequence[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Score each feature by itself: whether a text names it where it is, and only there.
 
@@ -127,7 +139,7 @@ def feature_tables(
         (of all there) and ``f1``. A text that is silent about a feature does not name it. The
         constant always names it. A feature nobody has, or everybody, is left out.
     """
-    said = _said(texts, blank, truths, training, seed)
+    said = _said(texts, blank, truths, training, seed, names)
     tables: dict[str, dict[str, Any]] = {}
     for feature, topic in FEATURES.items():
         decided = np.array([topic in known for known in truths])

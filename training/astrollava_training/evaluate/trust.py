@@ -154,6 +154,7 @@ def trust(model: Model, sample: Sample, journal: Journal) -> dict[str, Any]:
             truths,
             {f: [texts[i] for texts in plain.answers] for i, f in enumerate(FEATURES)},
             dict(zip(FEATURES, rest[0].texts[1:], strict=True)),
+            names=[item.id for item in items],
             **common,
         ),
         "descriptions": hallucination.description_table(

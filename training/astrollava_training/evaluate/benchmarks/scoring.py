@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from astrollava.errors import InvalidRequest
 from astrollava_training.evaluate.asking import ask
-from astrollava_training.evaluate.baselines import Row, derangement
+from astrollava_training.evaluate.baselines import Row, derangement, drawn
 from astrollava_training.evaluate.benchmarks.choices import Question
 from astrollava_training.evaluate.items import Item
 from astrollava_training.evaluate.journal import Journal
@@ -150,7 +150,7 @@ def question_report(
     given: dict[str, NDArray[np.generic]] = {
         "model": orders[:, 0] == right,
         "any order": ((orders == right[:, None]) | ~asked).all(axis=1),
-        "random": np.random.default_rng((seed, 1)).integers(counts) == right,
+        "random": drawn([q.id for q in kept], counts.tolist(), of="options", seed=seed) == right,
         "letter": right == np.bincount(right).argmax(),
         "longest": np.array([int(np.argmax([len(o) for o in q.options])) for q in kept]) == right,
     }
