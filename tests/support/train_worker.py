@@ -1,11 +1,16 @@
-"""Trains a tiny stage in a process of its own, to be killed or run several at once.
+"""Trains tiny stages in processes of their own, to be killed or run several at once.
 
-``python train_worker.py FOLDER SETTINGS``: the settings are JSON, see `run`.
+``python train_worker.py FOLDER SETTINGS``: the settings are a JSON list, see `run`.
+
+``python train_worker.py JOBS``: the jobs are a JSON list of ``[FOLDER, SETTINGS, STEPS]``, each in a
+process of its own, one after another. One with a number of steps is killed when so many are written
+down. Prints what each ended with.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +23,7 @@ from astrollava_training.llava.stages import prepare
 from astrollava_training.loop.spread import World, joined
 from astrollava_training.loop.stage import train_stage
 from astrollava_training.recipe import Lora, Stage, Train
+from self_killing import die_at
 
 __all__ = ["losses", "run"]
 
@@ -54,8 +60,30 @@ def losses(folder: Path, name: str = "stage2") -> list[tuple[int, float]]:
     return [(line["step"], line["loss"]) for line in map(json.loads, text.splitlines())]
 
 
-if __name__ == "__main__":
+def _train(folder: Path, settings: list[dict[str, Any]]) -> None:
     torch.set_num_threads(1)
     with joined("cpu") as here:
-        for number, one in enumerate(json.loads(sys.argv[2])):
-            run(Path(sys.argv[1]), here, f"stage{number}", **one)
+        for number, one in enumerate(settings):
+            run(folder, here, f"stage{number}", **one)
+
+
+def _in_turn(jobs: list[tuple[str, list[dict[str, Any]], int | None]]) -> list[int]:
+    """Do jobs in children of this process, which spares each the start; return how they ended."""
+    ended = []
+    for name, settings, steps in jobs:
+        folder = Path(name)
+        child = os.fork()
+        if child == 0:
+            if steps is not None:
+                die_at(folder / "stage0" / "steps.jsonl", steps)
+            _train(folder, settings)
+            os._exit(0)
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return ended
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        print(json.dumps(_in_turn(json.loads(sys.argv[1]))))
+    else:
+        _train(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import self_killing
 from astrollava.errors import InvalidRequest
 from astrollava_training.evaluate import Plan, Reply, evaluate, open_data
 from astrollava_training.evaluate.journal import Journal
@@ -112,30 +112,30 @@ def test_an_evaluation_killed_again_and_again_ends_with_the_same_report(
     tiny_votes: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("llama_cpp")
-    command = [
-        *(sys.executable, "-m", "astrollava_training", "evaluate", "embedded", "--split", "all"),
-        *("--data", str(tiny_votes), "--no-similarity", "--resamples", "20"),
-    ]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    code = (
+        "import sys; from pathlib import Path; from self_killing import die_at;"
+        " from astrollava_training.cli import main;"
+        " die_at(Path(sys.argv[1]), int(sys.argv[2])); sys.exit(main(sys.argv[3:]))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(self_killing.__file__).parent)}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run([*command, "-o", str(whole)], check=True, timeout=200, **quiet)
+
+    def evaluated(out: Path, die_at: int = 1000) -> int:
+        given = ["evaluate", "embedded", "--split", "all", "--data", str(tiny_votes)]
+        given += ["--no-similarity", "--resamples", "20", "-o", str(out)]
+        command = [sys.executable, "-c", code, str(out / JOURNAL), str(die_at), *given]
+        return subprocess.run(
+            command, env=environment, stdout=subprocess.DEVNULL, timeout=200
+        ).returncode
+
+    assert evaluated(whole) == 0
     lines = 1 + 16 + 1  # header, pictures, the blank one
     assert len((whole / JOURNAL).read_bytes().splitlines()) == lines
-    kills = 0
     for wanted in (3, 9):
-        started = subprocess.Popen([*command, "-o", str(broken)], **quiet)
-        deadline = time.monotonic() + 120
-        while started.poll() is None and time.monotonic() < deadline:
-            path = broken / JOURNAL
-            if path.is_file() and path.read_bytes().count(b"\n") >= wanted:
-                os.kill(started.pid, signal.SIGKILL)
-                break
-            time.sleep(0.002)
-        started.communicate()
-        kills += started.returncode == -signal.SIGKILL
-    assert kills, "it was never killed: the test shows nothing"
+        assert evaluated(broken, wanted) == -signal.SIGKILL
+        assert (broken / JOURNAL).read_bytes().count(b"\n") >= wanted
     assert not (broken / "report.json").exists()
-    subprocess.run([*command, "-o", str(broken)], check=True, timeout=200, **quiet)
+    assert evaluated(broken) == 0
     for name in ("report.json", "report.md", "report.html", "pictures.jsonl"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
     assert json.loads((broken / "report.json").read_bytes())["about"]["pictures"] == 16

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -192,8 +191,9 @@ def test_two_processes_train_what_one_does(
         *(word for change in few for word in ("--set", change)),
     ]  # fmt: skip
     torchrun = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port",
-        str(free_port()), "-m", "astrollava_training", "run", str(written), "-o", str(out), *given,
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+        "--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0",
+        "-m", "astrollava_training", "run", str(written), "-o", str(out), *given,
     ]  # fmt: skip
     done = subprocess.run(
         torchrun, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
@@ -222,12 +222,6 @@ def test_two_processes_train_what_one_does(
     assert ours.keys() == theirs.keys()
     for name in theirs:
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def test_adapters_train_beside_a_frozen_model_and_are_merged(
