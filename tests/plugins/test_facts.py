@@ -74,6 +74,7 @@ def adql(request: Request) -> str:
 
 class TestSimbad(FactProviderSuite):
     at = (AT.ra.deg, AT.dec.deg)
+    patience = 0.5
 
     def make(self, base_url: str) -> Simbad:
         return Simbad(base_url=f"{base_url}/simbad/sim-tap")
@@ -90,6 +91,7 @@ class TestSimbad(FactProviderSuite):
 
 class TestNed(FactProviderSuite):
     at = (AT.ra.deg, AT.dec.deg)
+    patience = 0.5
 
     def make(self, base_url: str) -> Ned:
         return Ned(base_url=f"{base_url}/cgi-bin")

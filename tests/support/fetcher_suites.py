@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ def cut_once(answer: Callable[[Request], Answer], number: int) -> Callable[[Requ
 
 class CoreSuite(FetcherSuite):
     """A fetcher alone, and behind `astrollava.hooks.fetching.fetch`."""
+
+    patience: ClassVar[float] = 0.5
 
     def test_an_image_comes_out_of_the_cache_as_it_went_in(
         self, fetcher: Fetcher, service: Service, tmp_path: Path

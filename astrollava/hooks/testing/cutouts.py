@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FetcherSuite"]
 
-#: What a test waits for an answer that does not come, and how much longer a fetcher may take. More
-#: than the service's pause between two bytes, or a time limit anew for each byte would pass.
-_TIMEOUT, _GRACE = 0.5, 6.0
+#: How much longer than its time a fetcher may take for an answer that does not come.
+_GRACE = 6.0
 _SILENT = ("hang", "drip")
 _ENDLESS = ("huge", "bomb")
 #: Bytes that a fetcher reads at most where its service sends without end.
@@ -60,6 +59,9 @@ class FetcherSuite:
     tolerance : float
         How far the side of what comes may be from what was asked for, as a share of it. More than
         `astrollava.hooks.fetching.measured.TOLERANCE` the core refuses.
+    patience : float
+        Seconds to give the fetcher for an answer that does not come; more than 0.2, the pause
+        between two bytes of a service that drips.
     skip_faults : mapping
         Fault of `FAULTS` that says nothing about this service -> why.
     """
@@ -69,6 +71,7 @@ class FetcherSuite:
     size: ClassVar[float] = 1.0
     pixels: ClassVar[int] = 64
     tolerance: ClassVar[float] = TOLERANCE
+    patience: ClassVar[float] = 1.5
     skip_faults: ClassVar[dict[Fault, str]] = {}
 
     def make(self, base_url: str) -> Fetcher:
@@ -177,7 +180,7 @@ class FetcherSuite:
         """An AttributeError deep in a library tells a user nothing, and ends a night's run."""
         if fault in self.skip_faults:
             pytest.skip(self.skip_faults[fault])
-        timeout = _TIMEOUT if fault in _SILENT else 30.0
+        timeout = self.patience if fault in _SILENT else 30.0
         with serving(self.answer) as stranger:
             # By another name: the same machine is another host.
             service.elsewhere = stranger.url.replace("127.0.0.1", "localhost") + "/elsewhere"

@@ -14,7 +14,6 @@ from astrollava.hooks.testing.service import FAULTS, Answer, Fault, Request, Ser
 
 __all__ = ["FactProviderSuite"]
 
-_TIMEOUT = 0.5
 _SILENT = ("hang", "drip")
 
 
@@ -29,12 +28,16 @@ class FactProviderSuite:
         ICRS degrees of a position where `answer` has an object.
     radius : float
         Arcseconds around it.
+    patience : float
+        Seconds to give the provider for an answer that does not come; more than 0.2, the pause
+        between two bytes of a service that drips.
     skip_faults : mapping
         Fault of `FAULTS` that says nothing about this service -> why.
     """
 
     at: ClassVar[tuple[float, float]]
     radius: ClassVar[float] = 60.0
+    patience: ClassVar[float] = 1.5
     skip_faults: ClassVar[dict[Fault, str]] = {}
 
     def make(self, base_url: str) -> FactProvider:
@@ -107,6 +110,6 @@ class FactProviderSuite:
             pytest.skip(self.skip_faults[fault])
         service.fault = fault
         with pytest.raises(FetchError) as caught:
-            self.ask(provider, timeout=_TIMEOUT if fault in _SILENT else 30.0)
+            self.ask(provider, timeout=self.patience if fault in _SILENT else 30.0)
         if fault in _SILENT:
             assert isinstance(caught.value, FetchTimeout)
