@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import gc
 import itertools
@@ -14,8 +15,8 @@ import subprocess
 import sys
 import termios
 import threading
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_a_bad_image_is_given_in_its_place_or_ends_it(describer: Describer) -> N
     with pytest.raises(StopIteration):
         next(many)
     # What was ahead has been given up.
-    at_rest(describer._session.engine, 5)
+    at_rest(describer._session.engine)
 
 
 def test_an_endless_source_is_read_no_further_than_needed(describer: Describer) -> None:
@@ -114,7 +115,7 @@ def test_an_endless_source_is_read_no_further_than_needed(describer: Describer) 
         assert read < n + 20
     many.close()
     before = read
-    at_rest(describer._session.engine, 5)
+    at_rest(describer._session.engine)
     assert read == before
 
 
@@ -133,7 +134,7 @@ def test_an_error_of_the_source_itself_comes_behind_the_results(
     with pytest.raises(OSError, match="went away"):
         got.extend(many)  # type: ignore[arg-type]
     assert [one.text for one in got] == [describer.describe(sky(n)).text for n in range(5)]
-    at_rest(describer._session.engine, 5)
+    at_rest(describer._session.engine)
 
 
 def test_an_array_that_is_used_again_and_a_file_that_is_closed(
@@ -197,7 +198,7 @@ def test_leaving_early_frees_threads_and_sequences(describer: Describer) -> None
             if got == n:
                 break
         gc.collect()
-    at_rest(describer._session.engine, 5)
+    at_rest(describer._session.engine)
     names = [thread.name for thread in threading.enumerate()]
     assert not any(name.startswith("astrollava-prepare") for name in names), names
 
@@ -247,17 +248,18 @@ def test_a_cancelled_task_ends_its_text(describer: Describer) -> None:
     async def cancel() -> None:
         # So hot that it does not end by itself soon.
         task = asyncio.create_task(describer.adescribe(sky(1), temperature=5.0, max_tokens=900))
-        engine = describer._session.engine
-        while not engine._core.scheduler._jobs:
+        jobs = describer._session.engine._core.scheduler._jobs
+        while not jobs:
             await asyncio.sleep(0.001)
+        made.append(next(iter(jobs)).request.tokens)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    started = time.monotonic()
+    made: list[list[int]] = []
     asyncio.run(cancel())
-    at_rest(describer._session.engine, 5)
-    assert time.monotonic() - started < 10
+    at_rest(describer._session.engine)
+    assert len(made[0]) < 900
 
 
 def test_encoded_images_are_kept_on_disk_where_asked_for(tmp_path: Path) -> None:
@@ -282,6 +284,15 @@ with Describer(threads=1) as describer:
 """
 
 
+def read_to_the_end(terminal: int) -> bytes:
+    """Read what is shown until nobody can show any more, which Linux reports as an error."""
+    shown = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(terminal, 65536):
+            shown += piece
+    return shown
+
+
 def test_a_bar_is_shown_on_a_terminal_only() -> None:
     """A bar in a pipe fills logs."""
     piped = subprocess.run(
@@ -291,12 +302,17 @@ def test_a_bar_is_shown_on_a_terminal_only() -> None:
     assert "describing" not in piped.stderr
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=theirs, timeout=120,
-        check=True,
-    )  # fmt: skip
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
+    # Read while it runs: a terminal keeps a few kilobytes, and a slow machine draws more.
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read_to_the_end, ours)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=theirs, timeout=120,
+                check=True,
+            )  # fmt: skip
+        finally:
+            os.close(theirs)
+        shown = reading.result().decode()
     os.close(ours)
     assert done.stdout.split() == [b"True"] * 3
     assert "describing" in shown
@@ -357,7 +373,7 @@ def test_a_describer_that_is_sent_to_a_process_says_what_to_do(describer: Descri
 @pytest.mark.parametrize(("together", "threads"), [(1, 2), (5, 5), (100, 8)])
 def test_as_many_are_prepared_as_are_encoded_at_once(together: int, threads: int) -> None:
     """A tower that takes five images at once would be given two."""
-    inside = threading.Barrier(threads, timeout=10)
+    inside = threading.Barrier(threads, timeout=60)
 
     def begin(source: int) -> int:
         inside.wait()

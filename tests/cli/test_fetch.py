@@ -122,7 +122,7 @@ def test_neither_a_broken_plugin_nor_a_silent_host_ends_auto(
     """With --all-bands the best survey alone was asked, and its fault was the end."""
 
     def silent(asked: sky.Asked) -> sky.Reply:
-        service.released.wait(1)
+        service.released.wait(60)
         return sky.Reply(b"")
 
     service.route("/silent/", silent)
@@ -130,7 +130,7 @@ def test_neither_a_broken_plugin_nor_a_silent_host_ends_auto(
     head = PLUGIN.partition("@hookimpl")[0]
     module.write_text(head + OTHERS.format(url=service.url))
     out = tmp_path / "out.fits"
-    done = run("fetch", "202.47 47.195", "-o", out, "--size", "6arcmin", "--timeout", "3", *bands)
+    done = run("fetch", "202.47 47.195", "-o", out, "--size", "6arcmin", *bands)
     assert done.returncode == 0, done.stderr
     assert "sky (Simulated Sky): its footprint has the position" in done.stderr
     assert "broken failed: the plugin of broken failed with SystemExit: I am leaving" in done.stderr

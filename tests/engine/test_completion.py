@@ -16,7 +16,7 @@ import pytest
 
 from astrollava.engine import Engine, Sampling
 from astrollava.errors import ContextTooLong, InvalidRequest
-from engine_state import at_rest, forget
+from engine_state import ENDLESS, WITHOUT_END, at_rest, forget
 from tiny_pair import SPECIAL, byte_token
 
 Load = Callable[..., Engine]
@@ -203,7 +203,7 @@ def test_a_closed_text_ends_and_gives_the_cache_back(load: Load) -> None:
         completion.close()
         assert (completion.finish_reason, completion.text) == ("cancelled", said)
         assert list(completion) == []
-        at_rest(engine, 5)
+        at_rest(engine)
         assert completion.generated_tokens < 100
 
 
@@ -289,16 +289,17 @@ def test_sixteen_threads_get_what_one_gets(
 # --- cancellation ------------------------------------------------------------------------------
 
 
-def test_an_event_set_elsewhere_ends_a_text(engine: Engine) -> None:
+def test_an_event_set_elsewhere_ends_a_text(load: Load) -> None:
     cancel = threading.Event()
-    completion = engine.complete("abc", sampling=Sampling(max_tokens=400), cancel=cancel)
-    timer = threading.Timer(0.02, cancel.set)
-    timer.start()
-    list(completion)
-    timer.join()
-    assert completion.finish_reason == "cancelled"
-    assert completion.generated_tokens < 400
-    assert list(completion) == []
+    with load(**ENDLESS) as engine:
+        completion = engine.complete("abc", sampling=WITHOUT_END, cancel=cancel)
+        timer = threading.Timer(0.02, cancel.set)
+        timer.start()
+        list(completion)
+        timer.join()
+        assert completion.finish_reason == "cancelled"
+        assert completion.generated_tokens < WITHOUT_END.max_tokens
+        assert list(completion) == []
 
 
 def test_an_event_set_before_costs_nothing(engine: Engine) -> None:
@@ -370,11 +371,18 @@ def test_ctrl_c_while_loading_is_neither_lost_nor_printed(
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals sent to one's own process")
 def test_an_interrupted_stream_is_over_and_keeps_its_text(load: Load) -> None:
-    with load(context=4000) as engine:
-        completion = engine.complete("abc", sampling=Sampling(max_tokens=3900))
-        timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
+    with load(**ENDLESS) as engine:
+        completion = engine.complete("abc", sampling=WITHOUT_END)
+
+        def interrupt() -> None:
+            while not completion._request.tokens:
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
         with pytest.raises(KeyboardInterrupt):
             list(completion)
+        thread.join()
         assert completion.finish_reason == "cancelled"
         assert list(completion) == []

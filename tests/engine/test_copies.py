@@ -14,7 +14,7 @@ from astrollava.engine import Engine, Sampling
 from astrollava.engine._prompt import ImageBlock
 from astrollava.engine._state import room_for, with_streams
 from astrollava.engine.slots import Slot
-from engine_state import forget
+from engine_state import at_once, forget
 from gguf_files import MMPROJS, TEXTS, Tensor
 
 Files = Callable[..., tuple[Path, Path]]
@@ -46,7 +46,8 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def engine(pair: Files, request: pytest.FixtureRequest) -> Iterator[Engine]:
     files = pair(dtype=gguf.GGMLQuantizationType.Q8_0, **SIZES)
     with Engine(*files, threads=1, parallel=request.param) as engine:
-        begun = [engine.complete("abc", sampling=SHORT).start() for _ in range(4)]
+        with at_once(engine):
+            begun = [engine.complete("abc", sampling=SHORT).start() for _ in range(4)]
         assert len({completion.run() for completion in begun}) == 1
         assert len(engine._core.scheduler.slots) == request.param
         yield engine
@@ -96,8 +97,7 @@ def test_an_image_to_be_labelled_and_described_at_once_is_evaluated_once(
         forget(engine)
         del evaluated[:]
         scheduler = engine._core.scheduler
-        with monkeypatch.context() as patch, scheduler._changed:
-            # Both are there when the worker next looks.
+        with monkeypatch.context() as patch, at_once(engine):
             patch.setattr(engine, "_done", lambda request: scheduler.submit(request) or request)
             scoring = engine.score(named, [image], ANSWERS)
             completion = engine.complete(asked, [image], sampling=SHORT).start()
@@ -116,7 +116,8 @@ def test_an_image_is_not_evaluated_again_when_there_are_first_many(
         prompts = [question(engine, f"What is {n}?") for n in range(4)]
         texts = [engine.complete(each, [image], sampling=LONG).run() for each in prompts]
         assert len(engine._core.scheduler.slots) == 1
-        begun = [engine.complete(each, [image], sampling=LONG).start() for each in prompts]
+        with at_once(engine):
+            begun = [engine.complete(each, [image], sampling=LONG).start() for each in prompts]
         assert [completion.run() for completion in begun] == texts
         assert len(engine._core.scheduler.slots) == 4
         assert sum(isinstance(block, ImageBlock) for block in evaluated) == 1

@@ -13,7 +13,7 @@ from astrollava.engine import Engine, Sampling, runtime
 from astrollava.engine._context import MAX_OUTPUTS, Footprint
 from astrollava.engine._means import sequences_for, spares, text_means, total_bytes
 from astrollava.engine.independence import rows_are_independent
-from engine_state import at_rest
+from engine_state import at_once, at_rest
 
 Files = Callable[..., tuple[Path, Path]]
 ANSWERS = ["round", "rounder", "spiral", "edge-on"]
@@ -54,9 +54,10 @@ def test_contexts_take_no_more_memory_than_was_counted(pair: Files) -> None:
         one = engine._core.scheduler.context.footprint
         before = memory().rss
         prompt = "word " * 40
-        begun = [
-            engine.complete(prompt, sampling=Sampling(max_tokens=200)).start() for _ in range(3)
-        ]
+        with at_once(engine):
+            begun = [
+                engine.complete(prompt, sampling=Sampling(max_tokens=200)).start() for _ in range(3)
+            ]
         engine.score(prompt, [], ANSWERS)
         assert engine._core.scheduler._branching is not None
         for completion in begun:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from astrollava.engine import Engine, Sampling, runtime
+from astrollava.engine import Engine, runtime
 from astrollava.engine._sharing import Sharing
 from astrollava.engine._towers import Towers
 from astrollava.errors import GenerationError
+from engine_state import ENDLESS, WITHOUT_END
 
 Files = Callable[..., tuple[object, object]]
-LONG = Sampling(max_tokens=400)
 
 
 def test_where_there_is_room_for_both_nobody_waits() -> None:
@@ -54,7 +54,7 @@ def test_a_single_core_is_taken_in_turn() -> None:
         other = threading.Thread(target=generate)
         other.start()
         assert not inside.wait(0.05)
-    other.join(5)
+    other.join(60)
     assert inside.is_set()
 
 
@@ -63,17 +63,17 @@ def test_an_image_encoded_beside_text_has_the_same_bits(
 ) -> None:
     """A catalogue made many at a time would differ from one made image by image."""
     monkeypatch.setattr(runtime, "physical_cores", lambda: 2)
-    with Engine(*pair(), threads=2, parallel=2) as alone:
+    with Engine(*pair(**ENDLESS), threads=2, parallel=2) as alone:
         pictures = [picture(alone, seed) for seed in range(6)]
         expected = [alone.encode_image(rgb).values for rgb in pictures]
         assert alone._core.towers._second is None, "a copy nobody needs"
-    with Engine(*pair(), threads=2, parallel=2) as engine:
+    with Engine(*pair(**ENDLESS), threads=2, parallel=2) as engine:
         core = engine._core
-        text = engine.complete("abc", sampling=LONG).start()
+        text = engine.complete("abc", sampling=WITHOUT_END).start()
         found = []
         for rgb in pictures:
             while not core.scheduler.busy:
-                text = engine.complete("abc", sampling=LONG).start()
+                text = engine.complete("abc", sampling=WITHOUT_END).start()
             found.append(engine.encode_image(rgb).values)
         assert core.towers._second is not None
         text.close()
@@ -85,11 +85,11 @@ def test_text_goes_on_while_an_image_is_encoded_beside_it(
 ) -> None:
     """In turns, whoever generates would stand still for as long as a tower takes."""
     monkeypatch.setattr(runtime, "physical_cores", lambda: 2)
-    with Engine(*pair(), threads=2, parallel=2) as engine:
-        request = engine.complete("abc", sampling=LONG).start()
+    with Engine(*pair(**ENDLESS), threads=2, parallel=2) as engine:
+        request = engine.complete("abc", sampling=WITHOUT_END).start()
         with engine._core.towers._sharing.encoding(beside=True):
             before = len(request._request.tokens)
-            until = time.monotonic() + 5
+            until = time.monotonic() + 60
             while len(request._request.tokens) < before + 5 and time.monotonic() < until:
                 time.sleep(0.001)
             assert engine._core.scheduler.context._using == 1
@@ -103,8 +103,8 @@ def test_a_tower_that_does_not_fit_twice_is_not_copied(
     """A laptop whose memory is just enough for the model would begin to swap."""
     monkeypatch.setattr(runtime, "physical_cores", lambda: 2)
     monkeypatch.setattr(runtime, "available_memory", lambda: 1000)
-    with Engine(*pair(), threads=2, parallel=2) as engine:
-        text = engine.complete("abc", sampling=LONG).start()
+    with Engine(*pair(**ENDLESS), threads=2, parallel=2) as engine:
+        text = engine.complete("abc", sampling=WITHOUT_END).start()
         for seed in range(3):
             engine.encode_image(picture(engine, seed))
         assert engine._core.towers._second is None
@@ -117,7 +117,7 @@ def test_a_copy_that_fails_costs_no_image(
     """The image was encoded before: that there is no memory for a second tower is not its fault."""
     monkeypatch.setattr(runtime, "physical_cores", lambda: 2)
     freed = []
-    with Engine(*pair(), threads=2, parallel=2) as engine:
+    with Engine(*pair(**ENDLESS), threads=2, parallel=2) as engine:
         towers = engine._core.towers
         make = towers._copy
         assert make is not None
@@ -134,7 +134,7 @@ def test_a_copy_that_fails_costs_no_image(
             return second
 
         monkeypatch.setattr(towers, "_copy", broken)
-        text = engine.complete("abc", sampling=LONG).start()
+        text = engine.complete("abc", sampling=WITHOUT_END).start()
         assert engine.encode_image(picture(engine)).values.any()
         text.close()
         assert freed == [True]

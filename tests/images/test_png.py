@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 
 import numpy as np
 from hypothesis import given
@@ -40,11 +41,19 @@ def test_it_is_fast_and_not_large() -> None:
     noise = np.random.default_rng(0).normal(0, 3, (336, 336, 3))
     light = 220 * np.exp(-5 * np.hypot(x, 2 * y))[..., None] + 20 + noise
     rgb = np.clip(light, 0, 255).astype(np.uint8)
-    out = io.BytesIO()
-    began = time.process_time()
-    Image.fromarray(rgb).save(out, format="PNG")
-    best = time.process_time() - began
-    began = time.process_time()
-    data = encode_png(rgb)
-    assert time.process_time() - began < best / 2
-    assert len(data) < 1.3 * len(out.getvalue())
+
+    def by_pillow() -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(rgb).save(out, format="PNG")
+        return out.getvalue()
+
+    def best(encode: Callable[[], bytes]) -> float:
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            encode()
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert best(lambda: encode_png(rgb)) < best(by_pillow) / 2
+    assert len(encode_png(rgb)) < 1.3 * len(by_pillow())
