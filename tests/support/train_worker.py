@@ -2,9 +2,9 @@
 
 ``python train_worker.py FOLDER SETTINGS``: the settings are a JSON list, see `run`.
 
-``python train_worker.py JOBS``: the jobs are a JSON list of ``[FOLDER, SETTINGS, STEPS]``, each in a
-process of its own, one after another. One with a number of steps is killed when so many are written
-down. Prints what each ended with.
+``python train_worker.py JOBS``: the jobs are a JSON list of ``[FOLDER, SETTINGS, STEPS]``, each in
+a process of its own, one after another. One with a number of steps is killed when so many are
+written down. Prints what each ended with.
 """
 
 from __future__ import annotations
