@@ -24,8 +24,9 @@ __all__ = ["MAX_OUTPUTS", "Context", "Footprint", "Logits", "MakeContext"]
 
 Logits: TypeAlias = npt.NDArray[np.float32]
 
-#: Rows of logits asked for in one decode at most; bounds the compute buffer of large vocabularies.
-MAX_OUTPUTS = 32
+#: Rows of logits asked for in one decode at most; bounds the compute buffer of large vocabularies,
+#: has room for the tree of a dozen labels, and from 64 on flash attention adds in another order.
+MAX_OUTPUTS = 48
 #: Tokens from which on llama.cpp's flash attention on a CPU cuts a lone token's work among threads,
 #: and adds in another order than beside others: one thread does what several do for many.
 _LONE_LIMIT = 256
@@ -166,7 +167,7 @@ class Context:
         self._rows: Logits = np.empty((0, self.n_vocab), np.float32)
         self._rows_at = 0
         self._kept = 0
-        self._best: npt.NDArray[np.intp] | None = None
+        self._best: list[int] | None = None
 
     def _make_batch(self, n: int) -> None:
         llama = self._lib.llama
@@ -312,8 +313,8 @@ class Context:
         if self._kept == 1:
             return int(self.logits()[0].argmax())
         if self._best is None:
-            self._best = self.logits().argmax(axis=1)
-        return int(self._best[row])
+            self._best = self.logits().argmax(axis=1).tolist()
+        return self._best[row]
 
     def logits(self) -> Logits:
         """Return the rows of logits kept by the last decode, shape ``(rows, n_vocab)``.

@@ -24,13 +24,15 @@ class TextAssembler:
 
     def __init__(self, stop: Sequence[str]) -> None:
         self._stop = tuple(stop)
-        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        self._begun = b""
         self._held = ""
         self.stopped = False
 
     def feed(self, data: bytes) -> str:
         """Add the bytes of a token and return the text that can be shown now, perhaps none."""
-        text = self._decode(data)
+        data = self._begun + data
+        text, used = codecs.utf_8_decode(data, "replace", False)
+        self._begun = data[used:]
         if not self._stop:
             return text
         text = self._held + text

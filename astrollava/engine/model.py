@@ -343,7 +343,7 @@ class Engine:
             max_tokens=chosen.max_tokens,
             chooser=None if plain else chooser,
             stop=stop,
-            is_cancelled=cancel.is_set if cancel is not None else lambda: False,
+            cancel=cancel,
             client=client,
         )
         return Completion(self, core.scheduler, request)

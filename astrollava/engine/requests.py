@@ -179,8 +179,8 @@ class Generation(Request[FinishReason]):
         Makes what draws the tokens; without it the most probable one is taken.
     stop : sequence of str
         The text ends before any of these.
-    is_cancelled : callable
-        Asked before each token.
+    cancel : threading.Event, optional
+        Looked at before each token: set, it ends the text.
 
     Attributes
     ----------
@@ -199,7 +199,7 @@ class Generation(Request[FinishReason]):
         max_tokens: int,
         chooser: Callable[[], Chooser] | None,
         stop: Sequence[str],
-        is_cancelled: Callable[[], bool],
+        cancel: threading.Event | None = None,
         client: object = None,
     ) -> None:
         super().__init__(plan, client)
@@ -211,12 +211,12 @@ class Generation(Request[FinishReason]):
         self._make_chooser = chooser
         self._chooser: Chooser | None = None
         self._assembler = TextAssembler(stop)
-        self._is_cancelled = is_cancelled
+        self._cancel = cancel
 
     @property
     def cancelled(self) -> bool:
         """Whether it was given up, by whoever reads it or by its event."""
-        return self._dropped or self._is_cancelled()
+        return self._dropped or (self._cancel is not None and self._cancel.is_set())
 
     def work(self, slot: Slot) -> Work:
         """Draw token after token."""

@@ -371,7 +371,7 @@ class Scheduler:
             return
         for job, row in zip(jobs, rows, strict=True):
             assert job.token is not None
-            job.slot.append((job.token,))
+            job.slot.append_token(job.token)
             self._advance(job, row)
 
     def _evaluate_alone(self, job: _Job) -> None:
@@ -386,7 +386,7 @@ class Scheduler:
             self._jobs.remove(job)
             job.request.fail(error)
             return
-        slot.append((token,))
+        slot.append_token(token)
         self._advance(job, 0)
 
     def _decode(self, jobs: list[_Job]) -> list[int]:

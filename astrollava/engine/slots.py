@@ -70,6 +70,12 @@ class Slot:
         self.tokens += len(block)
         self.position += span_of(block)
 
+    def append_token(self, token: int) -> None:
+        """Note that a token was evaluated by itself, or beside those of others."""
+        self.blocks.append((token,))
+        self.tokens += 1
+        self.position += 1
+
     def cut(self, blocks: int) -> None:
         """Forget all but the first `blocks` blocks, and what an interrupted call left behind."""
         del self.blocks[blocks:]

@@ -22,9 +22,12 @@ CONTINUATIONS = st.lists(
 #: More than go side by side; some begin like others, some are others' beginnings, two are the same.
 ANSWERS = [
     " " + word + end
-    for word in ("round", "rounder", "roundest", "spiral", "spiral with a bar", "edge-on", "edge")
+    for word in (
+        "round", "rounder", "roundest", "spiral", "spiral with a bar", "edge-on", "edge", "barred",
+        "bare",
+    )
     for end in ("", ".", " galaxy", " galaxy.", " galaxy of the sky", "!")
-]
+]  # fmt: skip
 
 
 @given(CONTINUATIONS)
