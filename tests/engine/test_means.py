@@ -98,7 +98,7 @@ def test_without_memory_to_spare_labels_are_scored_in_turn(
 
 @pytest.mark.parametrize("on_gpu", [False, True])
 def test_a_gpu_is_tried_with_as_many_rows_as_it_will_be_given(pair: Files, on_gpu: bool) -> None:
-    """Its kernels change with the number of rows, and branches come up to 32 at a time."""
+    """Its kernels change with the number of rows, and branches come by dozens."""
     files = pair(dtype=gguf.GGMLQuantizationType.Q8_0, width=256)
     with Engine(*files, threads=1, parallel=2) as engine:
         scheduler = engine._core.scheduler
