@@ -227,14 +227,21 @@ def test_two_processes_train_what_one_does(
 def test_adapters_train_beside_a_frozen_model_and_are_merged(
     recipe: LlavaRecipe, data: Path, tmp_path: Path
 ) -> None:
+    # Beside weights at random, adapters learn what is said, but hardly of which picture: of colours
+    # met alike often, rounding chooses one, and another in torch than in llama.cpp.
+    mostly = tmp_path / "data"
+    shutil.copytree(data, mostly)
+    rows = json.loads((data / "conversations.json").read_text())
+    few = [row for number, row in enumerate(rows) if number % 3 == 0 or number < 12]
+    (mostly / "conversations.json").write_text(json.dumps(few))
     assert recipe.stage2 is not None
     lora = Lora(rank=8, alpha=16.0, dropout=0.1)
-    stage = dataclasses.replace(recipe.stage2, lora=lora, lr=2e-2)
-    run(dataclasses.replace(recipe, stage2=stage), data, tmp_path / "run", device="cpu", workers=0)
-    assert {part_of(name) for name in weights(tmp_path / "run", 2)} == {"projector", "adapter"}
-    assert proof(tmp_path / "run", 2)["frozen"].keys() == {"tower", "language"}
-    # Beside weights at random, adapters learn what is said, but hardly of which picture.
-    assert_says_the_same(tmp_path / "run", data, tmp_path, learned=False)
+    stage = dataclasses.replace(recipe.stage2, lora=lora, lr=2e-2, epochs=24.0)
+    out = tmp_path / "run"
+    run(dataclasses.replace(recipe, stage2=stage), mostly, out, device="cpu", workers=0)
+    assert {part_of(name) for name in weights(out, 2)} == {"projector", "adapter"}
+    assert proof(out, 2)["frozen"].keys() == {"tower", "language"}
+    assert_says_the_same(out, mostly, tmp_path, learned=False)
 
 
 def test_the_ablation_begins_with_stage_2(recipe: LlavaRecipe, data: Path, tmp_path: Path) -> None:
