@@ -34,6 +34,7 @@ from astrollava.engine import ContinuationScore, Sampling
 from astrollava.images import read, render
 from astrollava.vocabularies import GALAXY10
 from bare_llama import BareText
+from bare_many import floor_of
 from benching import N_CTX, Pair, Report, embedded_pair, galaxy, made_pair, timed
 from machine_limits import cores, memory_bandwidth, operations, resident
 from other_runtimes import HandlerLoop, LlamaServer, Said
@@ -310,6 +311,11 @@ class Bench:
         row = self.report.row
         self.report.title(f"{self.pair.name}: where the limit lies; one image, {every} cores")
         row("describe_many", f"{ours * 1e3:.1f} ms")
+        if engine.threads == engine._core.projector.threads == 1:
+            floor = floor_of(engine, self.prompt(PROMPT), shown, round(spoken))
+            row(f"the same evaluations by two threads that do nothing else: tower"
+                f" {floor.tower_beside * 1e3:.1f} ms, text {floor.text_beside * 1e3:.1f} ms, both"
+                " cores busy", f"{floor.seconds * 1e3:.1f} ms")  # fmt: skip
         row(f"encoding, perfectly shared, and {asked} prompt tokens: nothing said",
             f"{(encode + prefill) * 1e3:.1f} ms")  # fmt: skip
         row(f"  encoding {encode * 1e3:.1f} ms, prompt {prefill * 1e3:.1f} ms:"
