@@ -6,7 +6,6 @@ import base64
 import html.parser
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 import sample_results
 from astrollava._html import page, result_card
 from astrollava.results import Classification, Description, Extraction, Flag
+from chromium import find_browser
 
 _VOID = {"meta", "img"}
 
@@ -247,10 +247,7 @@ def test_drawing_is_not_paid_for_at_import() -> None:
 
 def _dom(document: Path, tmp_path: Path) -> str:
     """The document as a real browser has it after its scripts, if any, have run."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next((found for name in names if (found := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip(f"no browser: none of {', '.join(names)} is on the PATH")
+    browser = find_browser()
     flags = [
         *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
         *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -196,15 +196,15 @@ def test_a_larger_context_is_advised_only_where_the_model_knows_one(load: Load) 
 
 def test_a_closed_text_ends_and_gives_the_cache_back(load: Load) -> None:
     """A text nobody reads any more must not make another thread wait for it."""
-    with load() as engine:
-        completion = engine.complete("7" * 20, sampling=Sampling(max_tokens=100))
+    with load(**ENDLESS) as engine:
+        completion = engine.complete("7" * 20, sampling=WITHOUT_END)
         said = next(completion)
         completion.close()
         completion.close()
         assert (completion.finish_reason, completion.text) == ("cancelled", said)
         assert list(completion) == []
         at_rest(engine)
-        assert completion.generated_tokens < 100
+        assert completion.generated_tokens < WITHOUT_END.max_tokens
 
 
 def test_a_full_context_ends_the_text(load: Load) -> None:

@@ -23,6 +23,7 @@ from astrollava.errors import (
     ModelNotFound,
     ProjectorMismatch,
 )
+from engine_state import ENDLESS, WITHOUT_END
 
 PairWriter = Callable[..., tuple[Path, Path]]
 Load = Callable[..., Engine]
@@ -194,8 +195,8 @@ def test_use_after_close_is_an_error_and_closing_twice_is_not(
 
 
 def test_a_text_being_generated_ends_when_the_engine_is_closed(load: Load) -> None:
-    engine = load()
-    completion = engine.complete("abc", sampling=Sampling(max_tokens=400))
+    engine = load(**ENDLESS)
+    completion = engine.complete("abc", sampling=WITHOUT_END)
     next(completion)
     engine.close()
     with pytest.raises(ClosedError):

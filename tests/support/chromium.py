@@ -6,6 +6,7 @@ with a zero byte, read by the browser from file descriptor 3 and written to 4.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
@@ -39,13 +40,26 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
 def find_browser() -> str:
     """Return the path of a Chromium, or skip the test."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next((found for name in names if (found := shutil.which(name))), None)
+    browser = next(filter(_starts, filter(None, map(shutil.which, _NAMES))), None)
     if browser is None:
-        pytest.skip(f"no browser: none of {', '.join(names)} is on the PATH")
+        pytest.skip(f"no browser: none of {', '.join(_NAMES)} is on the PATH and starts")
     return browser
+
+
+@functools.cache
+def _starts(browser: str) -> bool:
+    """Say whether a browser is one: on some systems only a note is there, how to install it."""
+    try:
+        return not subprocess.run(
+            [browser, "--version"], capture_output=True, timeout=60
+        ).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 class Browser:
