@@ -194,6 +194,6 @@ def custom(text: str) -> Prompt:
         raise InvalidRequest(
             f"the prompt {text!r} is blank",
             expected="a text with at least one visible character",
-            hint="Leave the prompt out to get a description",
+            hint="Leave the prompt out for the usual one",
         )
     return Prompt("custom", f"sha256-{_digest(text)}", text)

@@ -21,6 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "_versions": set(),
     "_plugged": set(),  # what plugins add to a room, which asks here and knows no plugin
     "_aside": set(),  # where what plugins print goes: each room that calls one says so there
+    "_standard_streams": set(),  # those that a command was started without
     "_cache": {"errors"},
     "prompts": {"errors"},
     "vocabularies": {"_plugged", "errors"},
@@ -63,9 +64,9 @@ ARROWS: dict[str, set[str]] = {
     "quantize": {"engine", "errors", "models"},
     "bundle": {"_cache", "describer", "errors", "models"},
     "cli": {
-        "_html", "bundle", "conversation", "convert", "describer", "doctor", "errors", "faithful",
-        "hooks", "images",
-        "models", "parity", "quantize", "results", "sheet", "vocabularies",
+        "_html", "_standard_streams", "bundle", "conversation", "convert", "describer", "doctor",
+        "errors", "faithful", "hooks", "images", "models", "parity", "quantize", "results",
+        "sheet", "vocabularies",
     },
     "__main__": {"cli"},
 }  # fmt: skip

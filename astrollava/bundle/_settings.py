@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -54,4 +55,6 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         ):
             kinds = " or ".join(kind.__name__ for kind in known[name])
             raise InvalidRequest(f"the setting {name} is {value!r}", expected=kinds)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidRequest(f"the setting {name} is {value!r}", expected="a finite number")
     return dict(settings)

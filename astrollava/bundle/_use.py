@@ -118,7 +118,10 @@ def use(
 
     path = Path(path).expanduser()
     if not path.is_file():
-        raise InvalidRequest(f"there is no bundle {path}", expected="a .zip file")
+        what = (
+            f"{path} is no bundle, but a folder" if path.is_dir() else f"there is no bundle {path}"
+        )
+        raise InvalidRequest(what, expected="a .zip file")
     with _readable(path) as archive:
         text = _manifest_text(archive, path)
         found = hashlib.sha256(text).hexdigest()

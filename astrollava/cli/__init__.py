@@ -26,6 +26,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from astrollava._standard_streams import open_closed_streams
+
 __all__ = ["main"]
 
 _READER_GONE = 141
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         What follows the program's name; `sys.argv` by default.
     """
     code: int | str | None = 0
+    open_closed_streams()
     try:
         # Imported here so that a Ctrl-C during the imports is caught too.
         from astrollava.cli._interrupts import INTERRUPTED, keep_interrupts, stop_at_once
@@ -55,10 +58,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = 130
     except BrokenPipeError:
         code = _READER_GONE
+    except OSError as error:
+        # Errors of a command's own work have been told: this is of writing its results, or a help.
+        sys.stderr.write(f"error  standard output cannot be written: {error.strerror or error}\n")
+        code = 1
+        _leave_output()
     if code == _READER_GONE:
-        # Python flushes standard output once more while it shuts down, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
     sys.exit(code)
+
+
+def _leave_output() -> None:
+    # Python flushes standard output once more while it shuts down, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str] | None) -> int | str | None:
@@ -71,7 +83,8 @@ def _run(arguments: Sequence[str] | None) -> int | str | None:
         with warnings_in_words():
             app(args=None if arguments is None else list(arguments), prog_name="astrollava")
     except SystemExit as leaving:
-        return leaving.code
+        # With a help page half written, rich and typer leave with 1.
+        return _READER_GONE if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
     finally:
         sys.stdout.flush()
     return 0

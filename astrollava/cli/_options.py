@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from astrollava.errors import EmptyImage, InvalidRequest
+from astrollava.errors import EmptyImage, ImageTooLarge, InvalidRequest
 
 if TYPE_CHECKING:
     from astrollava.describer import Describer
@@ -38,6 +38,9 @@ __all__ = [
     "parse_source",
     "sampling_arguments",
 ]
+
+#: Bytes read of standard input, of which the size is not known before: what `images.read` takes.
+_MOST_PIPED = 8 * 100_000_000 + (64 << 20)
 
 _IMAGE = "The image"
 _ANSWER = "The answer"
@@ -151,7 +154,13 @@ def parse_source(source: str) -> str | bytes:
         return source
     import sys
 
-    piped = sys.stdin.buffer.read()
+    # There is none at all where it is closed.
+    piped = b"" if sys.stdin is None else sys.stdin.buffer.read(_MOST_PIPED + 1)
+    if len(piped) > _MOST_PIPED:
+        raise ImageTooLarge(
+            f"standard input holds more than {_MOST_PIPED:,} bytes",
+            hint="Write it to a file, and give its path with --cutout",
+        )
     if not piped:
         raise EmptyImage(
             "standard input is empty", hint="Send an image: astrollava describe - < cutout.fits"
@@ -167,7 +176,7 @@ def parse_hdu(hdu: str | None) -> int | str | None:
     >>> parse_hdu("1"), parse_hdu("SCI")
     (1, 'SCI')
     """
-    if hdu is not None and hdu.isdecimal():
+    if hdu is not None and _is_number(hdu):
         return int(hdu)
     return hdu
 
@@ -187,7 +196,12 @@ def parse_bands(bands: str | None) -> str | list[int] | None:
         raise InvalidRequest(
             "--bands is empty", expected="names or 0-based numbers, such as grz or 0,5,9"
         )
-    return [int(part) for part in parts] if all(part.isdecimal() for part in parts) else bands
+    return [int(part) for part in parts] if all(map(_is_number, parts)) else bands
+
+
+def _is_number(word: str) -> bool:
+    # A longer one is none of anything; of thousands of digits Python makes no number.
+    return word.isdecimal() and len(word) <= 18
 
 
 def parse_cutout(cutout: str | None) -> tuple[Any, Any] | None:

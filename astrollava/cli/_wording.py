@@ -44,6 +44,8 @@ _PHRASES: Final = {
     "leave fetch out": "use astrollava describe",
     "a SkyCoord, a position in words": "a position",
     " as mmproj": " with --mmproj",
+    "a position with fetch=..., or an image with a WCS": "an image with a WCS, such as"
+    " astrollava fetch writes",
     "Leave mmproj away": "Leave --mmproj away",
     "or a list of labels": "or --labels A,B,C",
     "Pass your own labels as a list": "Give your own labels with --labels A,B,C",

@@ -98,7 +98,7 @@ def _setting(words: str) -> tuple[str, Any]:
         raise InvalidRequest(f"--set {words!r} cannot be read", expected="KEY=VALUE")
     try:
         return key.strip(), json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key.strip(), value
 
 

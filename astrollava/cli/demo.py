@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +30,7 @@ def demo(
     from astrollava.images import example
 
     source = example()
+    _make(folder)
     with open_describer("embedded", None) as describer:
         if is_interactive():
             from astrollava.cli._card import Card
@@ -53,13 +56,24 @@ def _write(folder: Path, description: Description, labels: Classification) -> tu
     from astrollava._html import page
 
     picture, card = folder / "galaxy.png", folder / "galaxy.html"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _writing(folder):
         picture.write_bytes(description.thumbnail)
         card.write_text(page([description, labels]), encoding="utf-8")
+    return picture, card
+
+
+def _make(folder: Path) -> None:
+    """Make the folder, before what would be lost without one is made."""
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InvalidRequest(
             f"{str(error.filename or folder)!r} cannot be written: {error.strerror}",
             hint="Give another folder: astrollava demo -o DIR",
         ) from None
-    return picture, card

@@ -101,7 +101,7 @@ def _read(path: str, source: str) -> dict[str, Any]:
     file = Path(os.path.expanduser(path))
     # Not only files: a shell may hand over a pipe, as <(jq ...) does.
     if not file.exists():
-        if Path(os.path.expanduser(source)).suffix == ".json":
+        if _is_schema(source):
             raise ImageNotFound(
                 f"there is no file {path!r}, and {source!r} looks like a schema",
                 expected="the image first and the schema after it",
@@ -114,16 +114,25 @@ def _read(path: str, source: str) -> dict[str, Any]:
             raise InvalidSchema(f"{path} is too large", expected=f"at most {_LARGEST} bytes")
         found = json.loads(content)
     except OSError as error:
-        raise InvalidSchema(f"{path} cannot be read ({error.strerror})") from error
+        raise InvalidSchema(
+            f"{path} cannot be read ({error.strerror})", expected="a file with a JSON schema"
+        ) from error
     except InvalidRequest:
         raise
     except (ValueError, RecursionError) as error:
         raise InvalidSchema(
-            f"{path} is no JSON ({clean_line(str(error))[:200]})", expected="a JSON schema"
+            f"{path} is no JSON ({clean_line(str(error))[:200]})",
+            expected="the image first and the schema after it"
+            if _is_schema(source)
+            else "a JSON schema",
         ) from error
     if not isinstance(found, dict):
         raise InvalidSchema(f"{path} holds a {type(found).__name__}", expected="a JSON schema")
     return found
+
+
+def _is_schema(source: str) -> bool:
+    return os.path.splitext(source)[1].lower() == ".json"
 
 
 def _written(result: Extraction) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from astrollava.errors import CorruptImage, ImageTooLarge, InvalidRequest, UnsupportedImage
+from astrollava.errors import (
+    CorruptImage,
+    ImageError,
+    ImageTooLarge,
+    InvalidRequest,
+    UnsupportedImage,
+)
 from astrollava.images._header import text
 from astrollava.images._planes import (
     Request,
@@ -53,6 +60,13 @@ def from_file(file: BinaryIO, request: Request, source: dict[str, Any], *, what:
         raise UnsupportedImage(
             f"{what} is {_guess(head)}",
             expected=f"FITS (also .gz, .bz2, .xz) or one of {', '.join(_FORMATS)}",
+        ) from error
+    except (OSError, SyntaxError, struct.error) as error:
+        # Of the disk, it has a number; what pillow says of a torn head has none.
+        if isinstance(error, ImageError) or getattr(error, "errno", None) is not None:
+            raise
+        raise CorruptImage(
+            f"{what} is a damaged picture ({text(str(error))})", hint="Fetch or copy it again"
         ) from error
 
 

@@ -157,6 +157,9 @@ def _read_object(source: Any, request: Request) -> SkyImage:
 
 def _read_path(source: str | os.PathLike[str], request: Request) -> SkyImage:
     name = os.fspath(source)
+    if not name:
+        # As a path it would be the folder that one is in.
+        raise ImageNotFound("the path is empty", expected="the path of an image file", filename="")
     path = Path(os.fsdecode(name))
     known: dict[str, Any] = {"path": str(path)}
     what = f"{str(path)!r}"
@@ -189,9 +192,16 @@ def _refuse(path: Path, what: str) -> None:
         )
     raise ImageNotFound(
         f"there is no file {what}",
-        hint=f"Relative paths start from {str(Path.cwd())!r}",
+        hint=_start_of_relative_paths(),
         filename=str(path),
     )
+
+
+def _start_of_relative_paths() -> str:
+    try:
+        return f"Relative paths start from {str(Path.cwd())!r}"
+    except OSError:
+        return "The folder that relative paths start from was removed"
 
 
 def _read_stream(stream: Any, request: Request) -> SkyImage:

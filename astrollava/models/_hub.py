@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import re
 import shutil
 import time
@@ -17,6 +18,7 @@ from astrollava.errors import (
     AstrollavaError,
     DownloadFailed,
     HashMismatch,
+    InvalidRequest,
     ModelNotFound,
     NotEnoughSpace,
 )
@@ -84,8 +86,21 @@ class Listing:
 
 
 def is_offline() -> bool:
-    """Say whether ``HF_HUB_OFFLINE`` forbids to ask the hub."""
-    from huggingface_hub import constants
+    """Say whether ``HF_HUB_OFFLINE`` forbids to ask the hub.
+
+    Raises
+    ------
+    InvalidRequest
+        ``HF_ENDPOINT`` is no address: the hub's client cannot even be imported then.
+    """
+    try:
+        from huggingface_hub import constants
+    except ValueError as error:
+        raise InvalidRequest(
+            f"HF_ENDPOINT is {os.environ.get('HF_ENDPOINT')!r} ({error})",
+            expected="the address of a hub: https://...",
+            hint="Unset it for Hugging Face's own",
+        ) from error
 
     return bool(constants.HF_HUB_OFFLINE)
 

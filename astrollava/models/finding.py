@@ -71,11 +71,14 @@ def resolve(
     if not isinstance(model, str):
         return _at(Path(model), str(model), mmproj)
     name = model.strip()
+    if not name:
+        # As a path it would be the folder that one is in.
+        raise unknown(model, Path(model))
     if name.lower() == "embedded":
         _refuse_projector(name, mmproj)
         return _embedded()
     if not name.lower().startswith(PREFIX):
-        found = from_path(Path(model).expanduser(), mmproj) if name else None
+        found = from_path(Path(model).expanduser(), mmproj)
         # What is here must not depend on which plugins are installed, nor wait for them.
         entry = catalog.find(name, plugged=found is None)
         # What the catalogue can bring means the same in every folder; "./" in front says otherwise.

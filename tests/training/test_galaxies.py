@@ -131,3 +131,21 @@ def test_an_unknown_class_is_refused(shared_data):
         row = next(csv.DictReader(stream))
     with pytest.raises(ValueError, match="teapot"):
         facts_of_votes({**row, "class": "teapot"})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe\x00", "no table in CSV and UTF-8"),
+        (b"image,split\n\x00", "no table in CSV and UTF-8|no column"),
+        (b"image,class\na.jpg,x\n", "has no column"),
+        (b"\xef\xbb\xbfimage,split\na.jpg,train\n", "no column 't01"),
+    ],
+)
+def test_a_file_that_is_no_table_of_votes_is_named(tmp_path, content, said):
+    """ "'utf-8' codec can't decode byte 0xff": of which file, nobody was told."""
+    table = tmp_path / "votes.csv"
+    table.write_bytes(content)
+    with pytest.raises(ValueError, match=said) as caught:
+        read_votes(table)
+    assert str(table) in str(caught.value)

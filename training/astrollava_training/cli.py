@@ -17,6 +17,7 @@ from contextlib import suppress
 from importlib import import_module
 from tempfile import NamedTemporaryFile
 
+from astrollava._standard_streams import open_closed_streams
 from astrollava.errors import AstrollavaError
 from astrollava_training.commands.parser import Parser
 
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when done, 2 for what was asked for wrongly or cannot be done, 130 for Ctrl-C, 141 where
         whoever read the output went away, 1 for what nobody expected.
     """
+    open_closed_streams()
     try:
         try:
             code = _run(arguments)

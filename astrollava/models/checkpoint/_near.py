@@ -35,7 +35,11 @@ def existing(folder: Path, expected: str) -> Path:
         There is none, or it is a file.
     """
     if folder.is_file():
-        raise ModelNotFound(f"{folder} is a file", expected=expected, hint=f"Give {folder.parent}")
+        raise ModelNotFound(
+            f"{folder} is a file",
+            expected=expected,
+            hint=f"Give the folder that it is in: {folder.absolute().parent}",
+        )
     if not folder.is_dir():
         raise ModelNotFound(f"there is no folder {folder}", expected=expected)
     return folder

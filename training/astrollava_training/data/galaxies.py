@@ -139,12 +139,19 @@ def read_votes(
     """
     path = Path(table)
     found: list[tuple[Path, str, Facts]] = []
-    with path.open(newline="", encoding="utf-8") as stream:
+    # Excel writes the mark of UTF-8 at the start.
+    with path.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
-        for row in reader:
-            try:
-                if split is None or row["split"] == split:
-                    found.append((path.parent / row["image"], row["split"], facts_of_votes(row)))
-            except (KeyError, ValueError) as error:
-                raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+        try:
+            found.extend(
+                (path.parent / row["image"], row["split"], facts_of_votes(row))
+                for row in reader
+                if split is None or row["split"] == split
+            )
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path} is no table in CSV and UTF-8: {error}") from error
+        except KeyError as error:
+            raise ValueError(f"{path} has no column {error}") from error
+        except (TypeError, ValueError) as error:  # None, where a line is too short
+            raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
     return found

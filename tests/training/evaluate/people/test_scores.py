@@ -190,7 +190,9 @@ def test_a_rater_counts_once(key: Path, write: Write) -> None:
         read_ratings(key, tables)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"sheet": 1, "rows": {}}', '{"sheet": "abc"}'])
+@pytest.mark.parametrize(
+    "content", [pytest.param("[" * 100_000, id="deep"), "", "[]", '{"sheet": 1, "rows": {}}', '{"sheet": "abc"}']
+)
 def test_a_key_that_is_none_is_refused(key: Path, content: str) -> None:
     key.write_text(content, encoding="utf-8")
     with pytest.raises(InvalidRequest, match="as a key"):

@@ -26,6 +26,8 @@ from astrollava_training.evaluate.people.sheet import CONTROL, CRITERIA, SCALE
 __all__ = ["Ratings", "read_ratings", "score_ratings"]
 
 _MISSING = frozenset({"", "?"})
+#: What reading JSON raises: of deep nesting, too.
+_BROKEN = (ValueError, RecursionError)
 #: Longest cell read: a name; more is no file of the page.
 _LONGEST = 1000
 
@@ -240,7 +242,7 @@ def _key(path: Path) -> dict[str, Any]:
             f"{path} cannot be read as a key: {error.strerror or error}",
             expected="key.json as it was written beside the sheets",
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (LookupError, TypeError, AttributeError, AssertionError, *_BROKEN) as error:
         raise InvalidRequest(
             f"{path} cannot be read as a key ({type(error).__name__}: {error})",
             expected="key.json as it was written beside the sheets",

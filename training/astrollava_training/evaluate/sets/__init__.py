@@ -57,6 +57,7 @@ def open_data(
         raise InvalidRequest(
             f"there are no data at {path}",
             expected=f"a file, a folder, or one of {', '.join(download.PUBLISHED)}",
+            hint="--data names them",
         )
     readers: dict[str, Callable[[Path, str | None], Dataset]] = {
         ".h5": galaxy10.read,

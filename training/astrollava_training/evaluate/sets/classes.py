@@ -71,7 +71,13 @@ def classes_of(names: Iterable[str] | Mapping[str, int], stated: str | None = No
     if stated == OWN:
         return _own(counts)
     if stated is not None:
-        return _stated(counts, vocabularies.get(stated))
+        try:
+            vocabulary = vocabularies.get(stated)
+        except InvalidRequest as error:
+            # No list of labels can be given here, and `OWN` can.
+            kinds = error.expected.partition(", or")[0]
+            raise InvalidRequest(error.problem, expected=f"{kinds}, or {OWN}") from None
+        return _stated(counts, vocabulary)
     known = _known(counts, GALAXY10)
     strange = [name for name in sorted(counts) if name not in known]
     if known and not strange:
