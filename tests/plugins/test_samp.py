@@ -212,6 +212,9 @@ def test_no_hub_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: s
         ("here", None, r"hub\.lock \(from SAMP_HUB\) cannot be read"),
         ("std-lockurl:http://hub.example/lock", None, "at http://hub.example/lock.*Unset it"),
         ("web-profile", None, r"SAMP_HUB is 'web-profile'.*std-lockurl:.*Unset it"),
+        # Neither is an address, or a path, that Python can take apart.
+        ("std-lockurl:http://[", None, r"at http://\[.*Unset it"),
+        ("std-lockurl:file:///%00", None, r"\(from SAMP_HUB\) cannot be read"),
     ],
 )
 def test_it_says_where_it_looked_for_a_hub(

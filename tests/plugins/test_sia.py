@@ -323,13 +323,6 @@ def test_a_garbled_name_is_refused(said: str) -> None:
         named_services(said)
 
 
-@pytest.mark.parametrize("address", ["http://[", "http://a:b/"])
-def test_an_address_that_cannot_be_read_is_refused_in_our_words(address: str) -> None:
-    """Python's "Invalid IPv6 URL" named neither the variable nor what it should hold."""
-    with pytest.raises(InvalidRequest, match="name=https://address"):
-        named_services(f"mine={address}")
-
-
 @pytest.mark.remote_data
 def test_a_real_service() -> None:
     """CADC's SIA2, whose links lead to its SODA service."""
