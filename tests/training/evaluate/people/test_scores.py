@@ -191,7 +191,14 @@ def test_a_rater_counts_once(key: Path, write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [pytest.param("[" * 100_000, id="deep"), "", "[]", '{"sheet": 1, "rows": {}}', '{"sheet": "abc"}']
+    "content",
+    [
+        pytest.param("[" * 100_000, id="deep"),
+        "",
+        "[]",
+        '{"sheet": 1, "rows": {}}',
+        '{"sheet": "abc"}',
+    ],
 )
 def test_a_key_that_is_none_is_refused(key: Path, content: str) -> None:
     key.write_text(content, encoding="utf-8")
