@@ -206,7 +206,7 @@ def test_the_command_line_goes_on_where_a_run_stands(
     assert main(["run", str(recipe), "-o", str(copied), "--device", "cpu", *data]) == 0
     assert "finished" in capsys.readouterr().out
     assert main(["run", str(recipe), "--data", str(tmp_path / "none.csv")]) == 2
-    assert "no table of votes" in capsys.readouterr().err
+    assert "none.csv is no file. Expected a table of votes" in capsys.readouterr().err
     recipe.write_text(recipe.read_text("utf-8").replace("seed", "sead"), encoding="utf-8")
     assert main(["run", str(recipe), *data]) == 2
     assert "unknown key 'sead'" in capsys.readouterr().err
