@@ -101,6 +101,7 @@ class Facts:
     def __init__(self, asked: str | Sequence[str] | bool, timeout: float = 60.0) -> None:
         from astrollava.hooks.fetching.getting import check_timeout
         from astrollava.hooks.manager import plugins
+        from astrollava.hooks.packages import check_packages
 
         check_timeout(timeout)
         there = plugins()
@@ -120,6 +121,8 @@ class Facts:
                 hint=there.why_none,
             )
         self._providers = [there.get_fact_provider(name) for name in dict.fromkeys(names)]
+        for provider in self._providers:
+            check_packages(provider)
         self._timeout = timeout
 
     def __bool__(self) -> bool:

@@ -45,6 +45,8 @@ class Exports:
     InvalidRequest
         If one cannot be read, names no exporter, or its file cannot be written, is read too or is
         to be written twice.
+    PluginError
+        If an exporter needs what is not installed.
     """
 
     def __init__(
@@ -65,9 +67,9 @@ class Exports:
                     expected="NAME:FILE, such as --export samp:said.vot",
                     hint=_names(),
                 )
-            from astrollava.hooks import plugins
+            from astrollava.hooks import check_packages, plugins
 
-            plugins().get_exporter(name)
+            check_packages(plugins().get_exporter(name))
             _check_apart(Path(file), "--export NAME:FILE", inputs, outputs)
             check_writable(Path(file), "--export NAME:FILE")
             outputs.append(Path(file))

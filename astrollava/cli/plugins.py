@@ -38,11 +38,11 @@ _SHOWN: Final = {
     "vocabularies": ("labels", "question"),
     "exporters": ("suffix",),
 }  # fmt: skip
-_STATES: Final = {"ok": "green", "broken": "red", "blocked": "dim"}
+_STATES: Final = {"ok": "green", "missing": "yellow", "broken": "red", "blocked": "dim"}
 
 
 def list_plugins(as_json: Json = False) -> None:
-    """List the plugins that are installed: in use, broken and why, or blocked."""
+    """List the plugins that are installed: in use, short of a package, broken, or blocked."""
     from astrollava.hooks import plugins
 
     there = plugins()
@@ -69,14 +69,14 @@ def show(
     found = _find(there, name)
     if as_json:
         record: dict[str, Any] = {**found}
-        if found["state"] == "ok":
+        if "gives" in found:
             record["things"] = {
                 kind: {thing: dict(_facts(there, kind, thing)) for thing in names}
                 for kind, names in found["gives"].items()
             }
         write_json(record)
         return
-    for label in ("name", "distribution", "version", "module", "state", "reason"):
+    for label in ("name", "distribution", "version", "module", "state", "needs", "reason"):
         if found.get(label):
             say(f"{label}\t{clean_line(str(found[label]))}")
     if found.get("hooks"):
@@ -98,7 +98,7 @@ def check(
 ) -> None:
     """Check that plugins keep the contract, without asking any service.
 
-    The exit code is 1 if one does not.
+    The exit code is 1 if one does not. A package that one needs and that is not installed is said.
     """
     from astrollava.hooks import plugins
     from astrollava.hooks.checks import examine_plugins
@@ -120,24 +120,47 @@ def check(
 def _report(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield a line for each plugin where all is well or it is blocked, and for each fault."""
     faulty = {finding.plugin for finding in findings if finding.fault}
-    sound = {finding.plugin: finding.status for finding in findings if not finding.fault}
-    for plugin, status in sound.items():
+    sound: dict[str, str] = {}
+    for finding in findings:
+        if not finding.fault:
+            known = sound.get(finding.plugin, "")
+            sound[finding.plugin] = known if known not in ("", "ok") else _said(finding)
+    for plugin, said in sound.items():
         if plugin not in faulty:
-            yield f"{clean_line(plugin)}\t{status}"
+            yield f"{clean_line(plugin)}\t{clean_line(said)}"
     for finding in findings:
         if finding.fault:
             about = f"{finding.about}: " if finding.about else ""
             yield f"{clean_line(finding.plugin)}\t{clean_line(about + finding.fault)}"
 
 
+def _said(finding: Finding) -> str:
+    """Return what is said of what has no fault."""
+    return finding.needs or finding.status
+
+
 def _rows(there: Plugins) -> Iterator[dict[str, Any]]:
     for plugin in there.loaded:
-        yield {**_about(plugin), "state": "ok", "gives": dict(plugin.gives),
+        lacked = _lacked(there, plugin)
+        yield {**_about(plugin), "state": "missing" if lacked else "ok",
+               **({"needs": lacked} if lacked else {}), "gives": dict(plugin.gives),
                "hooks": list(plugin.hooks), "seconds": round(plugin.seconds, 4)}  # fmt: skip
     for broken in there.broken:
         yield {**_about(broken), "state": "broken", "reason": broken.reason}
     for name in there.blocked:
         yield {"name": name, "state": "blocked"}
+
+
+def _lacked(there: Plugins, plugin: Plugin) -> str:
+    """Say what things of a plugin need and have not; empty where nothing is missing."""
+    from astrollava.hooks.packages import needs
+
+    said = {
+        needs(there.offered(kind)[name].value)
+        for kind, names in plugin.gives.items()
+        for name in names
+    }
+    return "; ".join(sorted(said - {""}))
 
 
 def _about(plugin: Plugin | BrokenPlugin) -> dict[str, str]:
@@ -152,12 +175,13 @@ def _about(plugin: Plugin | BrokenPlugin) -> dict[str, str]:
 def _words(row: dict[str, Any]) -> tuple[str, str, str, str]:
     where = f"{row.get('distribution', '')} {row.get('version', '')}".strip()
     said = row.get("reason", "")
-    if row["state"] == "ok":
+    if "gives" in row:
         said = "; ".join(
             f"{kind.replace('_', ' ')}: {', '.join(names)}" for kind, names in row["gives"].items()
         )
         if "astrollava_after_describe" in row["hooks"]:
             said = "; ".join(filter(None, (said, "told of descriptions")))
+        said = "; ".join(filter(None, (row.get("needs", ""), said)))
     return row["name"], row["state"], where, said
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from astrollava.hooks.fetching import Fetcher, Footprint
     from astrollava.hooks.kinds import Exporter, Fact, FactProvider, Reader
     from astrollava.hooks.manager import BrokenPlugin, Plugin, Plugins, plugins
+    from astrollava.hooks.packages import check_packages
     from astrollava.images import SkyImage
     from astrollava.models.catalog import Entry, RemoteFile
     from astrollava.vocabularies import Vocabulary
@@ -41,6 +42,7 @@ __all__ = [
     "RemoteFile",
     "SkyImage",
     "Vocabulary",
+    "check_packages",
     "export",
     "hookimpl",
     "hookspec",
@@ -75,6 +77,7 @@ _HOMES = {
     "RemoteFile": "models.catalog",
     "SkyImage": "images",
     "Vocabulary": "vocabularies",
+    "check_packages": "hooks.packages",
     "export": "hooks.exporting",
     "plugins": "hooks.manager",
 }

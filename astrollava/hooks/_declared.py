@@ -100,11 +100,23 @@ def _fetcher(thing: Any) -> Iterator[str]:
     if not callable(getattr(getattr(thing, "footprint", None), "contains", None)):
         yield "its footprint has no method contains(position)"
     yield from _hosts(thing)
+    yield from _packages(thing)
     yield from _scales(thing)
     yield from _numbers(thing)
     for method in ("plan", "fetch"):
         names = ("pixels", "bands", "timeout")[: 3 if method == "fetch" else 2]
         yield from _takes(thing, method, ("position", "size"), names)
+
+
+def _packages(thing: Any) -> Iterator[str]:
+    names = getattr(thing, "requires", ())
+    # A dotted name cannot be looked for without importing what is before the dot.
+    if names != () and not (_are_names(names) and all(name.isidentifier() for name in names)):
+        alone = f", in a tuple: ({names!r},)" if isinstance(names, str) else ""
+        yield f"its requires are {names!r}, expected packages as they are imported{alone}"
+    install = getattr(thing, "install", "")
+    if not isinstance(install, str):
+        yield f"its install is {install!r}, expected what pip is to be given"
 
 
 def _takes(
@@ -190,6 +202,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _fact_provider(thing: Any) -> Iterator[str]:
     yield from _texts(thing, "credit")
     yield from _address(thing)
+    yield from _packages(thing)
     yield from _takes(thing, "facts", ("position", "radius"), ("timeout",))
 
 
@@ -205,6 +218,7 @@ def _exporter(thing: Any) -> Iterator[str]:
     suffix = getattr(thing, "suffix", None)
     if not isinstance(suffix, str) or not re.fullmatch(r"\.\w[\w.-]*", suffix):
         yield f"its suffix is {suffix!r}, expected one such as '.bib'"
+    yield from _packages(thing)
     yield from _takes(thing, "write", ("results", "path"))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from astrollava._aside import printing_aside
 from astrollava._plugged import Kind
 from astrollava.hooks._declared import find_misstatements
+from astrollava.hooks.packages import needs
 
 if TYPE_CHECKING:
     from astrollava.hooks.manager import Plugins
@@ -36,14 +37,18 @@ class Finding:
         What was looked at: ``"fetcher hips2fits"``; empty for the plugin as a whole.
     fault : str
         What is wrong; empty where nothing is.
-    status : {"ok", "fault", "broken", "blocked"}
-        Whether it keeps the contract, does not, is not used for that, or may not be loaded.
+    status : {"ok", "missing", "fault", "broken", "blocked"}
+        Whether it keeps the contract, does but needs what is not installed, does not, is not used
+        for that, or may not be loaded.
+    needs : str
+        Where something is missing, what, and what to type to have it. That is no fault.
     """
 
     plugin: str
     about: str
     fault: str
-    status: Literal["ok", "fault", "broken", "blocked"] = "fault"
+    status: Literal["ok", "missing", "fault", "broken", "blocked"] = "fault"
+    needs: str = ""
 
 
 def examine_plugins(plugins: Plugins, names: Iterable[str] = ()) -> list[Finding]:
@@ -82,10 +87,13 @@ def examine_plugins(plugins: Plugins, names: Iterable[str] = ()) -> list[Finding
         for kind, given in plugin.gives.items():
             for name in given:
                 about = f"{kind_of(kind)} {name}"
-                faults = find_faults(kind, plugins.offered(kind)[name].value)
+                thing = plugins.offered(kind)[name].value
+                faults = find_faults(kind, thing)
                 found += [Finding(plugin.name, about, fault) for fault in faults]
                 if not faults:
-                    found.append(Finding(plugin.name, about, "", "ok"))
+                    lacked = needs(thing)
+                    status: Literal["ok", "missing"] = "missing" if lacked else "ok"
+                    found.append(Finding(plugin.name, about, "", status, lacked))
     return found
 
 

@@ -45,8 +45,10 @@ def export(results: Result | Iterable[Result], path: str | PathLike[str], export
         If the exporter fails.
     """
     from astrollava.hooks.manager import plugins
+    from astrollava.hooks.packages import check_packages
 
     writer = plugins().get_exporter(exporter)
+    check_packages(writer)
     given = list(results) if isinstance(results, Iterable) else [results]
     if not given:
         raise InvalidRequest("there is no result to export", expected="one or more")

@@ -109,11 +109,18 @@ class FactProvider(ABC):
         The line that its use asks for.
     url : str
         Where people read about it.
+    requires : tuple of str
+        Packages, as they are imported, without which it cannot be used. Where one is missing it is
+        listed so, and not asked.
+    install : str
+        What pip is to be given to have them, such as ``"mysurvey[net]"``; `requires` by default.
     """
 
     name: str
     credit: str
     url: str
+    requires: tuple[str, ...] = ()
+    install: str = ""
 
     @abstractmethod
     def facts(
@@ -200,11 +207,18 @@ class Exporter(ABC):
     announces : bool
         Whether `write` tells somebody else where the file is, as one that sends it to a viewer
         does. It is then given the file's own name, else one beside it until the file is whole.
+    requires : tuple of str
+        Packages, as they are imported, without which it cannot be used. Where one is missing it is
+        listed so, and not asked.
+    install : str
+        What pip is to be given to have them, such as ``"mysurvey[net]"``; `requires` by default.
     """
 
     name: str
     suffix: str
     announces: bool = False
+    requires: tuple[str, ...] = ()
+    install: str = ""
 
     @abstractmethod
     def write(self, results: Sequence[Any], path: Path) -> None:

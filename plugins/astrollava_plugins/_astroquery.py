@@ -13,22 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import requests
+import urllib3
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+
 from astrollava.errors import FetchError, PluginError, ServiceError, UnreadableAnswer
 from astrollava.hooks.fetching import Fetcher, http
+from astrollava.hooks.packages import install_hint
 from astrollava_plugins._frames import Remaining
 from astrollava_plugins._votable import check_votable, is_votable
-
-_INSTALL = 'Install what the services need: pip install "astrollava[fetch]"'
-
-try:
-    import astroquery  # noqa: F401 - requests alone may be there for another's sake
-    import requests
-    import urllib3
-    from requests.adapters import BaseAdapter
-    from requests.structures import CaseInsensitiveDict
-except ImportError as error:
-    package = str(error.name).partition(".")[0]
-    raise PluginError(f"{package} is not installed", hint=_INSTALL) from error
 
 __all__ = ["Carrier"]
 
@@ -124,7 +118,9 @@ class Carrier(BaseAdapter):
             raise
         except ImportError as error:
             package = str(error.name).partition(".")[0]
-            raise PluginError(f"{package} is not installed", hint=_INSTALL) from error
+            raise PluginError(
+                f"{package} is not installed", hint=install_hint(self._service)
+            ) from error
         except Exception as error:
             if self._failure is not None:
                 raise self._failure from error

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from astrollava.errors import EmptyCutout, OutsideFootprint
+from astrollava.hooks import check_packages
 from astrollava.hooks.fetching import AllSky, Fetcher, Unknown
+from astrollava_plugins._needed import CARRIER, EXTRA
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -82,12 +84,15 @@ class Carried(Planned):
         The most bytes of an answer, where a request says nothing else; `max_bytes` by default.
     """
 
+    requires = CARRIER
+    install = EXTRA
     accept: ClassVar[tuple[str, ...]]
     max_answer: ClassVar[int | None] = None
 
     def image(self, plan: Cutout, timeout: float) -> SkyImage:
         """Get what was planned; the time is for all requests together."""
         # Without the libraries that astrollava[fetch] adds a plugin can still be listed.
+        check_packages(self)
         from astrollava_plugins._astroquery import Carrier
 
         carrier = Carrier(self, timeout=timeout, accept=self.accept, max_bytes=self.max_answer)

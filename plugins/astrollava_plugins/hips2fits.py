@@ -20,6 +20,7 @@ from astrollava_plugins._blank import without_constants
 from astrollava_plugins._footprints import LegacyFootprint, SdssFootprint
 from astrollava_plugins._frames import read_frame, together
 from astrollava_plugins._grid import north_up
+from astrollava_plugins._needed import CARRIER
 from astrollava_plugins._planned import Carried
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Hips2Fits(Carried):
     max_pixels = 4000
     max_size = 10 * u.deg
     rate = 5.0
+    # astroquery imports the last without saying so.
+    requires = (*CARRIER, "matplotlib")
     accept = http.FITS
     url = "https://alasky.cds.unistra.fr/hips-image-services/hips2fits"
 

@@ -17,8 +17,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from astrollava.errors import ServiceError
-from astrollava.hooks import Fact, FactProvider, hookimpl
+from astrollava.hooks import Fact, FactProvider, check_packages, hookimpl
 from astrollava_plugins._facts import CatalogueObject, facts_of
+from astrollava_plugins._needed import CARRIER, EXTRA
 from astrollava_plugins._votable import number_of, read_votable, text_of
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class Ned(FactProvider):
         "by NASA and operated by the California Institute of Technology"
     )
     url = "https://ned.ipac.caltech.edu"
+    requires = CARRIER
+    install = EXTRA
     max_bytes = 16 << 20
 
     def __init__(self, *, base_url: str | None = None, most: int = 3) -> None:
@@ -123,6 +126,7 @@ class Ned(FactProvider):
 
         Of each redshift the publication is looked up whose value it is.
         """
+        check_packages(self)
         from astroquery.ipac.ned import Ned as Query
 
         from astrollava.hooks.fetching import http

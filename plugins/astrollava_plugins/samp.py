@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from astrollava.errors import PluginError
-from astrollava.hooks import Exporter, hookimpl
+from astrollava.hooks import Exporter, check_packages, hookimpl
+from astrollava_plugins._needed import EXTRA, PYVO
 
 __all__ = ["Samp", "astrollava_contract", "astrollava_exporters", "send_image", "send_table"]
 
@@ -46,6 +47,8 @@ class Samp(Exporter):
 
     name = "samp"
     suffix = ".vot"
+    requires = PYVO
+    install = EXTRA
     # The applications are told the file's name.
     announces = True
 
@@ -188,6 +191,7 @@ class _Hub:
 @contextmanager
 def _hub() -> Iterator[_Hub]:
     """Register with the hub that runs, and leave it at the end."""
+    check_packages(Samp)
     import xmlrpc.client
 
     from pyvo.samp import SAMPHubError, SAMPHubProxy

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from astrollava.hooks import Fact, FactProvider, hookimpl
+from astrollava.hooks import Fact, FactProvider, check_packages, hookimpl
 from astrollava_plugins._facts import CatalogueObject, facts_of
+from astrollava_plugins._needed import CARRIER, EXTRA
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -54,6 +55,8 @@ class Simbad(FactProvider):
         "(Wenger et al. 2000, A&AS 143, 9)"
     )
     url = "https://simbad.cds.unistra.fr"
+    requires = CARRIER
+    install = EXTRA
     max_bytes = 4 << 20
 
     def __init__(self, *, base_url: str | None = None, most: int = 3) -> None:
@@ -72,6 +75,7 @@ class Simbad(FactProvider):
         The type is in SIMBAD's words, and the reference of a redshift the bibcode that SIMBAD has
         it from.
         """
+        check_packages(self)
         from astrollava.hooks.fetching import http
         from astrollava_plugins._astroquery import Carrier
 

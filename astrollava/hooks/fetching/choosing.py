@@ -21,6 +21,7 @@ from astrollava.errors import (
 )
 from astrollava.hooks.fetching.fetcher import Cutout, Fetcher, angle, one_position
 from astrollava.hooks.fetching.uniform import uniform
+from astrollava.hooks.packages import install_hint, lacking
 from astrollava.images import SkyImage
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _log = logging.getLogger("astrollava.hooks")
 _ASKED: Final = 3
 #: Pixels along a side under which structure is lost: half of what small models look at.
 _ENOUGH: Final = 112
+#: Fetchers named at most in an error about many.
+_NAMED: Final = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +69,9 @@ def choose(
 ) -> list[Choice]:
     """Choose among the fetchers there are, the best first.
 
-    Those whose footprint has the position come before those where it is not known; then those that
-    show the field with enough pixels; then optical ones; then the deepest; then the finest.
+    What needs packages that are not installed is passed over. Those whose footprint has the
+    position come before those where it is not known; then those that show the field with enough
+    pixels; then optical ones; then the deepest; then the finest.
 
     Parameters
     ----------
@@ -87,7 +91,21 @@ def choose(
         If none can; the latter where no fetcher has such bands or scales.
     UnknownFetcher
         If there is no fetcher at all.
+    PluginError
+        If none can, and some might for which packages have to be installed.
     """
+    return _chosen(position, size, pixels=pixels, bands=bands, fetchers=fetchers)[0]
+
+
+def _chosen(
+    position: SkyCoord,
+    size: Quantity,
+    *,
+    pixels: int | None,
+    bands: str | Sequence[str] | None,
+    fetchers: Sequence[Fetcher] | None,
+) -> tuple[list[Choice], list[Fetcher]]:
+    """Choose, and tell who was passed over because packages of theirs are not installed."""
     # What no survey can make sense of is no matter of footprints.
     position, size = one_position(position), angle(size)
     if fetchers is None:
@@ -101,22 +119,43 @@ def choose(
         raise UnknownFetcher("there is no fetcher to choose among", expected="one or more")
     ranked: list[tuple[tuple[Any, ...], Choice]] = []
     refused: list[str] = []
+    useless: list[Fetcher] = []
     last: AstrollavaError | None = None
     wrong = 0
     for fetcher in fetchers:
         try:
             with uniform(fetcher):
                 wanted = fetcher.plan(position, size, pixels=pixels, bands=bands)
+                if lacking(fetcher):
+                    useless.append(fetcher)
+                    continue
                 ranked.append(_ranked(fetcher, wanted))
         except AstrollavaError as error:
             refused.append(f"{fetcher.name}: {error.problem}")
             last = error
             wrong += isinstance(error, InvalidRequest)
+    if not ranked and useless:
+        # They would have been asked: it is what is to be installed that stands in the way.
+        raise PluginError(
+            f"no survey can give this cutout: {_told(useless)}", hint=_install(useless)
+        )
     if not ranked:
         kind = InvalidRequest if wrong == len(refused) else OutsideFootprint
         raise kind("no survey can give this cutout", hint="; ".join(refused[:6])) from last
     ranked.sort(key=lambda each: each[0])
-    return [choice for _, choice in ranked]
+    return [choice for _, choice in ranked], useless
+
+
+def _told(useless: Sequence[Fetcher]) -> str:
+    """Say in words which were not asked, the first few by name, and what they lack."""
+    few = ", ".join(fetcher.name for fetcher in useless[:_NAMED])
+    more = len(useless) - _NAMED
+    names = ", ".join(dict.fromkeys(name for each in useless for name in lacking(each)))
+    return f"{few}{f' and {more} more' if more > 0 else ''} not asked for want of {names}"
+
+
+def _install(useless: Sequence[Fetcher]) -> str:
+    return "; ".join(dict.fromkeys(install_hint(fetcher) for fetcher in useless))
 
 
 def _ranked(fetcher: Fetcher, wanted: Cutout) -> tuple[tuple[Any, ...], Choice]:
@@ -174,13 +213,14 @@ def fetch_best(
     ------
     FetchError, PluginError, InvalidRequest
         Where no survey gives an image: of the kind that the best raised, and with what each said
-        that was asked. What a plugin's fault kept from being asked is not one of the three.
+        that was asked. What a plugin's fault kept from being asked is not one of the three, nor is
+        what needs packages that are not installed; the latter is not tried at all.
     """
     import dataclasses
 
     from astrollava.hooks.fetching.getting import fetch_from
 
-    choices = choose(position, size, pixels=pixels, bands=bands, fetchers=fetchers)
+    choices, useless = _chosen(position, size, pixels=pixels, bands=bands, fetchers=fetchers)
     passed: list[str] = []
     failures: list[AstrollavaError] = []
     bare: set[float] = set()
@@ -212,25 +252,32 @@ def fetch_best(
             chosen = "; ".join([choice.reason, *passed])
             source = {**image.source, "chosen": chosen}
             return dataclasses.replace(image, source=source)
-    raise _together(failures, passed)
+    raise _together(failures, passed, useless)
 
 
 def _line(error: AstrollavaError) -> str:
     return next(iter(error.problem.strip().splitlines()), type(error).__name__)
 
 
-def _together(failures: Sequence[AstrollavaError], passed: Sequence[str]) -> AstrollavaError:
+def _together(
+    failures: Sequence[AstrollavaError], passed: Sequence[str], useless: Sequence[Fetcher]
+) -> AstrollavaError:
     """Make one error of all; `choose` gives one survey or more, so there is one."""
     # Rather of a service than of a broken plugin.
     first = next((each for each in failures if isinstance(each, FetchError)), failures[0])
-    if len(failures) == 1:
+    if len(failures) == 1 and not useless:
         return first
-    problem = f"no survey gave this cutout: {'; '.join(passed)}"
+    problem, hint = f"no survey gave this cutout: {'; '.join(passed)}", first.hint
+    if useless:
+        problem = f"{problem}; {_told(useless)}"
+        # The others' trouble first: there may be no network for any.
+        hint = f"{hint}{' ' if hint.endswith(('?', '.')) else '; '}" if hint else ""
+        hint += _install(useless)
     if isinstance(first, ServiceError):
         whole: AstrollavaError = ServiceError(
             problem,
             expected=first.expected,
-            hint=first.hint,
+            hint=hint,
             status=first.status,
             first_line=first.first_line,
             retry_after=first.retry_after,
@@ -238,6 +285,6 @@ def _together(failures: Sequence[AstrollavaError], passed: Sequence[str]) -> Ast
     else:
         # A plugin's own kind of error may take other arguments.
         kind = next(k for k in type(first).__mro__ if k.__module__ == AstrollavaError.__module__)
-        whole = kind(problem, expected=first.expected, hint=first.hint)
+        whole = kind(problem, expected=first.expected, hint=hint)
     whole.__cause__ = first
     return whole

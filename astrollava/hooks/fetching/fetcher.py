@@ -120,6 +120,11 @@ class Fetcher(ABC):
         Cutouts asked for at the same time at most.
     max_bytes : int
         The largest answer that is read.
+    requires : tuple of str
+        Packages, as they are imported, without which it cannot be used. Where one is missing it is
+        listed so, and not asked.
+    install : str
+        What pip is to be given to have them, such as ``"mysurvey[net]"``; `requires` by default.
     """
 
     name: str
@@ -141,6 +146,8 @@ class Fetcher(ABC):
     rate: float = 10.0
     at_once: int = 4
     max_bytes: int = http.MAX_BYTES
+    requires: tuple[str, ...] = ()
+    install: str = ""
     #: The address of the service where none other is given.
     base_url: str = ""
 

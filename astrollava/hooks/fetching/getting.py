@@ -19,6 +19,7 @@ from astrollava.hooks.fetching.fetcher import Cutout, Fetcher
 from astrollava.hooks.fetching.measured import check_measure
 from astrollava.hooks.fetching.trying import trying
 from astrollava.hooks.fetching.uniform import from_where, uniform
+from astrollava.hooks.packages import check_packages
 from astrollava.images import SkyImage
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ def fetch_from(
         if found is not None and _is_measured(fetcher, wanted, found):
             tell_found(key)
             return found
+    # An image that is kept needs none of them.
+    check_packages(fetcher)
     # Several fetchers may ask one host.
     host = fetcher.hosts[0] if fetcher.hosts else fetcher.name
     with at_most(fetcher.at_once, host), http.recorded() as records:
