@@ -17,7 +17,7 @@ from astrollava import _plugged, prompts
 from astrollava._fetched import READING, Facts, catalogued, image_of
 from astrollava._versions import versions
 from astrollava.errors import ClosedError, InvalidRequest
-from astrollava.grounding import find_claims
+from astrollava.grounding import find_claims, find_loops, find_untaught
 from astrollava.results import Answer, Catalogued, Classification, Description, Flag, Provenance
 from astrollava.streams import TextStream
 from astrollava.vocabularies import GALAXY10, from_labels
@@ -308,9 +308,11 @@ class Session:
         )
 
         def conclude() -> Result:
-            text = completion.text.strip()
-            flags = find_claims(
-                text, has_wcs=seen.has_wcs, supplied_names=supplied(seen, asked.text)
+            text: str = completion.text.strip()
+            flags = (
+                *find_untaught(text, asked.text, self.facts.questions),
+                *find_claims(text, has_wcs=seen.has_wcs, supplied_names=supplied(seen, asked.text)),
+                *find_loops(text),
             )
             record = self.provenance(seen, asked, sampling, generation_record(completion))
             return finish(text, flags, record)

@@ -26,7 +26,7 @@ from astrollava._session import (
     user_turn,
 )
 from astrollava.errors import ContextTooLong, ExtractionFailed, InvalidRequest
-from astrollava.grounding import find_claims
+from astrollava.grounding import find_claims, find_loops
 from astrollava.prompts import Prompt
 from astrollava.results import Extraction, Flag
 
@@ -131,10 +131,11 @@ def extract(
 
 
 def _flags(text: str, seen: Seen, asked: Prompt) -> tuple[Flag, ...]:
-    """Find what a picture cannot show, also where the name of a property says what a number is."""
+    """Find what not to believe, also where the name of a property says what a number is."""
     # As words, each at its place: "redshift":0.03 becomes redshift: 0.03.
     words = text.translate(_PUNCTUATION).replace(" :", ": ")
-    found = find_claims(words, has_wcs=seen.has_wcs, supplied_names=supplied(seen, asked.text))
+    claims = find_claims(words, has_wcs=seen.has_wcs, supplied_names=supplied(seen, asked.text))
+    found = (*claims, *find_loops(words))
     return tuple(replace(flag, text=text[flag.start : flag.end]) for flag in found)
 
 

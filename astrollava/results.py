@@ -82,18 +82,20 @@ def _thawed(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Flag:
-    """A claim in a text that the picture alone cannot support.
+    """A claim in a text that the picture alone cannot support, or what else makes it doubtful.
 
     Attributes
     ----------
     kind : str
-        One of the kinds in `astrollava.grounding.KINDS`, for example ``"redshift"``.
+        One of the kinds in `astrollava.grounding.KINDS`, for example ``"redshift"``;
+        ``"repetition"`` where a text goes in circles; ``"untaught"`` where the model was never
+        taught to answer the question.
     start, end : int
         The span ``text[start:end]`` in characters.
     text : str
         The words of the span.
     reason : str
-        Why a picture cannot show it, in one sentence.
+        Why a picture cannot show it, or what is wrong, in one sentence.
     """
 
     kind: str
@@ -252,7 +254,7 @@ class Description(_Result):
     text : str
         What the model said.
     flags : tuple of Flag
-        Claims in the text that a picture cannot support.
+        Claims in the text that a picture cannot support, and what else makes it doubtful.
     catalogued : tuple of Catalogued or None
         What catalogues say of the object, where they were asked (``facts=...``), else None; empty
         where they have nothing. The model was not told.
@@ -289,7 +291,7 @@ class Answer(_Result):
     text : str
         What the model said.
     flags : tuple of Flag
-        Claims in the text that a picture cannot support.
+        Claims in the text that a picture cannot support, and what else makes it doubtful.
     """
 
     question: str = ""
@@ -397,7 +399,7 @@ class Extraction(_Result):
         Path of a value that is one of a few, such as ``bars[0].kind`` -> each of them, as JSON
         unless it is a string -> probability in [0, 1], summing to one, most probable first.
     flags : tuple of Flag
-        Claims in the text that a picture cannot support.
+        Claims in the text that a picture cannot support, and what else makes it doubtful.
     """
 
     value: Any = field(default=None, compare=False)

@@ -68,7 +68,11 @@ def test_the_schema_knows_every_kind_and_every_field(
     validator: jsonschema.Draft202012Validator,
 ) -> None:
     definitions = validator.schema["$defs"]
-    assert definitions["flag"]["properties"]["kind"]["enum"] == list(KINDS)
+    assert definitions["flag"]["properties"]["kind"]["enum"] == [
+        *KINDS,
+        "repetition",
+        "untaught",
+    ]
     assert list(definitions["flag"]["properties"]) == [f.name for f in dataclasses.fields(Flag)]
     fields = [f.name for f in dataclasses.fields(Provenance)]
     assert definitions["provenance"]["required"] == fields

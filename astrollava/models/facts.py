@@ -67,6 +67,8 @@ class ModelFacts:
         By which label scores are divided so that probabilities are calibrated.
     label_threshold : float or None
         The probability under which the model should abstain, in [0, 1].
+    questions : tuple of str
+        All questions the model was taught to answer; empty where the file does not say.
     licence : str or None
         The model's licence.
     repaired : tuple of str
@@ -86,6 +88,7 @@ class ModelFacts:
     render_background: tuple[int, int, int]
     label_temperature: float | None
     label_threshold: float | None
+    questions: tuple[str, ...]
     licence: str | None
     repaired: tuple[str, ...] = ()
 
@@ -138,6 +141,7 @@ def facts(
         render_background=_background(mmproj, projector),
         label_temperature=_real(text, "astrollava.labels.temperature", 1e-3, 1e3),
         label_threshold=_real(text, "astrollava.labels.threshold", 0.0, 1.0),
+        questions=tuple((_text(text, "astrollava.questions") or "").splitlines()),
         licence=files.licence or _text(text, "general.license"),
         repaired=repaired,
     )

@@ -49,6 +49,7 @@ def test_what_our_exporter_writes_is_read(tmp_path: Path) -> None:
         "astrollava.model.name": ("str", "astrollava-embedded-v0"),
         "astrollava.labels.temperature": ("f32", 1.5),
         "astrollava.labels.threshold": ("f32", 0.25),
+        "astrollava.questions": ("str", "Is there a bar?\nHow many arms?"),
         "general.license": ("str", "mit"),
         "general.file_type": ("u32", 7),
     }
@@ -59,6 +60,7 @@ def test_what_our_exporter_writes_is_read(tmp_path: Path) -> None:
     found = facts_of(tmp_path, text, mmproj)
     assert found.name == "astrollava-embedded-v0"
     assert (found.label_temperature, found.label_threshold) == (1.5, 0.25)
+    assert found.questions == ("Is there a bar?", "How many arms?")
     assert found.licence == "mit"
     assert (found.render_rule, found.render_background) == ("crop", (1, 2, 3))
     assert found.quantization == "Q8_0"
@@ -71,6 +73,7 @@ def test_nonsense_in_our_own_keys_falls_back(tmp_path: Path) -> None:
         "astrollava.model.name": ("u32", 5),
         "astrollava.labels.temperature": ("f32", float("nan")),
         "astrollava.labels.threshold": ("str", "high"),
+        "astrollava.questions": ("u32", 3),
         "general.file_type": ("u32", 999),
     }
     mmproj.keys |= {
@@ -80,6 +83,7 @@ def test_nonsense_in_our_own_keys_falls_back(tmp_path: Path) -> None:
     found = facts_of(tmp_path, text, mmproj)
     assert (found.name, found.quantization) == ("tiny", "F32")
     assert (found.label_temperature, found.label_threshold) == (None, None)
+    assert found.questions == ()
     assert (found.render_rule, found.render_background) == ("stretch", (122, 116, 104))
 
 

@@ -19,7 +19,7 @@ from astrollava.vocabularies import GALAXY10
 from astrollava_training.data.answers import answers, class_answer
 from astrollava_training.data.facts import KINDS, LABELS, Facts, fractions
 from astrollava_training.data.galaxies import read_votes
-from astrollava_training.data.language import caption, conversation, description
+from astrollava_training.data.language import TAUGHT, caption, conversation, description
 from astrollava_training.data.phrases import (
     ASKED,
     CANNOT_TELL,
@@ -301,6 +301,7 @@ def test_a_conversation_answers_what_is_asked(facts: Facts, seed: int, turns: in
     for question, answer in pairs:
         assert faults(answer) == []
         assert (question in UNSEEABLE) == (answer == CANNOT_TELL)
+        assert question in TAUGHT
         if question in of_class and facts.kind == "galaxy":
             assert facts.label is not None
             assert answer == class_answer(facts.label)

@@ -23,6 +23,7 @@ from astrollava.models import gguf
 from astrollava_training import publish as publishing
 from astrollava_training.cli import main
 from astrollava_training.config import Export
+from astrollava_training.data.language import TAUGHT
 from astrollava_training.publish import publish
 
 RECIPE = dataclasses.replace(TINY, export=Export(name="tiny-v0", render_background=(9, 8, 7)))
@@ -66,6 +67,7 @@ def test_the_files_carry_the_calibration_and_the_rendering(
     fitted = figures["calibration"]
     assert text["astrollava.labels.temperature"] == pytest.approx(fitted["temperature"])
     assert text["astrollava.labels.threshold"] == pytest.approx(fitted["threshold"])
+    assert text["astrollava.questions"] == "\n".join(TAUGHT)
     assert list(mmproj["astrollava.render.background"]) == [9, 8, 7]
     assert figures["parity_f16"]["cosine_min"] > publishing.LEAST_COSINE
     assert figures["parity_f16"]["images"] == 2

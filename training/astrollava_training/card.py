@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from astrollava_training.config import Recipe
+from astrollava_training.data.language import TAUGHT
 
 __all__ = ["write_card"]
 
@@ -51,6 +52,9 @@ on captions, projector and language model on conversations with the tower frozen
   described as if they were galaxies or stars.
 - It was not trained on nameable objects: it cannot identify anything, and says so when asked for
   distances, redshifts, masses, ages or names.
+- It answers the questions it was taught, {taught} wordings of them, which its file names. To
+  others it answers something else, or in circles; astrollava flags such answers.
+- Description, answers and label come about one by one, and may disagree.
 - Disturbed galaxies and loosely wound spirals were learned almost only from simulations: of the
   real training pictures {disturbed} and {loose} show one. Read those labels with care.
 - The wording of the class boundaries in the simulator was tuned by looking at a small network's
@@ -110,6 +114,7 @@ def write_card(path: Path, recipe: Recipe, figures: Mapping[str, Any], evaluatio
             real=sum(real.values()),
             disturbed=real.get("disturbed", 0),
             loose=real.get("unbarred_loose_spiral", 0),
+            taught=len(TAUGHT),
             calibrated=fitted["labelled"],
             temperature=fitted["temperature"],
             threshold=fitted["threshold"],

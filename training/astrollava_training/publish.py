@@ -17,6 +17,7 @@ from astrollava_training import evaluate
 from astrollava_training.card import write_card
 from astrollava_training.config import Recipe
 from astrollava_training.data.galaxies import read_votes
+from astrollava_training.data.language import TAUGHT
 from astrollava_training.export import About, export
 from astrollava_training.parity import parity
 
@@ -78,6 +79,7 @@ def publish(
         description="Describes galaxies; from scratch on simulations and Galaxy Zoo 2 votes",
         render_rule=asked.render_rule,
         render_background=asked.render_background,
+        questions=TAUGHT,
     )
     side = (recipe.vision.image_size, recipe.vision.image_size)
     pictures = [

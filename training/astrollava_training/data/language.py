@@ -31,7 +31,16 @@ from astrollava_training.data.phrases import (
 )
 from astrollava_training.data.verdict import Grade, Said, Verdict, weakest
 
-__all__ = ["caption", "conversation", "description"]
+__all__ = ["TAUGHT", "caption", "conversation", "description"]
+
+TAUGHT: tuple[str, ...] = (
+    DESCRIBE.text,
+    DESCRIBE_GALAXY10.text,
+    CLASSIFY.text,
+    *(question for wordings in ASKED.values() for question in wordings),
+    *UNSEEABLE,
+)
+"""All that is ever asked in a conversation."""
 
 _MAIN = 0.7  # of the texts: a small model that is decoded greedily learns one wording
 

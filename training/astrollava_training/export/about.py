@@ -35,6 +35,9 @@ class About:
         out of the file where it was not fitted: only then is a model called uncalibrated.
     label_threshold : float, optional
         Highest probability under which a classification abstains, in [0, 1).
+    questions : tuple of str
+        All questions the model was taught to answer: an answer to another one is flagged. Left out
+        of the file where empty, as for a model that was taught to answer anything.
     """
 
     licence: str = "MIT"
@@ -48,6 +51,7 @@ class About:
     image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     label_temperature: float | None = None
     label_threshold: float | None = None
+    questions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.render_rule not in _RULES:

@@ -55,6 +55,8 @@ def write_text(
         writer.add_float32("astrollava.labels.temperature", about.label_temperature)
     if about.label_threshold is not None:
         writer.add_float32("astrollava.labels.threshold", about.label_threshold)
+    if about.questions:
+        writer.add_string("astrollava.questions", "\n".join(about.questions))
     rows = model.model.language_model.embed_tokens.weight.shape[0]
     _add_shape(writer, config, rows)
     add_tokenizer(writer, tokenizer, vocab_size=rows, chat_template=chat_template, add_bos=add_bos)
