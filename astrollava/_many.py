@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from astrollava import prompts, vocabularies
 from astrollava._fetched import Ahead, several, with_ahead
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from astrollava.vocabularies import Vocabulary
 
 __all__ = ["Many"]
+
+#: What can be iterated, and is one image, or its path.
+_ONE: Final = (str, bytes, bytearray, memoryview, PathLike)
 
 Begun = TypeVar("Begun")
 Result = TypeVar("Result")
@@ -49,6 +52,8 @@ class Many:
             ahead, several at a time. It is asked for more as results are taken, never more
             than some dozens ahead, so that it may go on for ever. Each is read before the next is
             asked for: it may be an array that is used again, or a file that is closed then.
+            An array of two or three axes is one image, and refused; one of four is a stack of
+            images, ``(images, bands, ny, nx)`` or ``(images, ny, nx, 3)``.
         prompt : str or Prompt, optional
             As for `describe`, for all of them.
         on_error : {"raise", "return"}
@@ -68,8 +73,15 @@ class Many:
         Raises
         ------
         InvalidRequest
-            If an option is unknown or out of range, or `sources` is a single path.
+            If an option is unknown or out of range, or `sources` is a single image.
         """
+        if "stream" in options:
+            raise InvalidRequest(
+                "describe_many does not stream the texts of many images",
+                expected="no option stream",
+                hint="Its results come one by one; for the pieces of one text call"
+                " describe(source, stream=True)",
+            )
         asked = prompts.chosen(prompt)
         session = self._session
         making, sampling = session.options(
@@ -195,8 +207,10 @@ class Many:
     ) -> Description:
         """Describe an image without holding up the event loop; as `describe`.
 
-        Cancelling the task ends the text.
+        Cancelling the task ends the text. It comes whole: to have it piece by piece, iterate over
+        ``describe(source, stream=True)`` in a thread.
         """
+        _refuse_stream(options, "describe")
         asked = prompts.chosen(prompt)
         session = self._session
         making, sampling = session.options(
@@ -206,7 +220,8 @@ class Many:
         return (await session.describe(seen, asked, sampling).finished()).result
 
     async def aask(self, source: Any, question: str, **options: Any) -> Answer:
-        """Answer a question without holding up the event loop; as `ask`."""
+        """Answer a question without holding up the event loop; as `ask`, but whole."""
+        _refuse_stream(options, "ask")
         session = self._session
         making, sampling = session.options(options, named=("question",))
         seen = await asyncio.to_thread(session.look, source, making)
@@ -241,6 +256,16 @@ class Many:
         )
 
 
+def _refuse_stream(options: Mapping[str, Any], method: str) -> None:
+    if "stream" in options:
+        raise InvalidRequest(
+            f"a{method} does not stream: it gives the whole result",
+            expected="no option stream",
+            hint=f"To have the text piece by piece, iterate over {method}(..., stream=True) in a"
+            " thread: asyncio.to_thread",
+        )
+
+
 def _flight(
     session: Session,
     sources: Iterable[Any],
@@ -265,16 +290,36 @@ def _flight(
 
 
 def _several(sources: Iterable[Any]) -> Iterable[Any]:
-    if hasattr(sources, "colnames"):
+    if hasattr(sources, "colnames") or hasattr(sources, "columns"):
         raise InvalidRequest(
             f"sources is a {type(sources).__name__}, and nothing says how its rows become images",
             expected="an iterable of images, such as a column of paths: list(table['path'])",
             hint="Where its rows are positions, say where to fetch them: fetch='auto', size=...",
         )
-    if isinstance(sources, (str, bytes, PathLike)) or not isinstance(sources, Iterable):
+    if getattr(sources, "ndim", None) in (2, 3):
+        # Its planes or rows would be described one by one, and nothing would say so.
+        raise InvalidRequest(
+            f"sources is a single {type(sources).__name__} of shape {tuple(sources.shape)}",  # type: ignore[attr-defined]
+            expected="an iterable of images, such as a list of arrays",
+            hint="For one image call describe, or put it into a list; for a stack of images of one"
+            " plane pass list(array)",
+        )
+    if isinstance(sources, Mapping):
+        raise InvalidRequest(
+            f"sources is a {type(sources).__name__}, and its keys are no images",
+            expected="an iterable of images, such as a list of paths",
+            hint="Pass list(sources.values()); where it holds columns of positions, say where to"
+            " fetch them: fetch='auto', size=...",
+        )
+    if isinstance(sources, _ONE) or _is_one(sources) or not isinstance(sources, Iterable):
         raise InvalidRequest(
             f"sources is a single {type(sources).__name__}",
             expected="an iterable of images, such as a list of paths",
             hint="For one image call describe, or put it into a list",
         )
     return sources
+
+
+def _is_one(sources: Any) -> bool:
+    """Whether what can be iterated is one image all the same: an open file, or an HDU list."""
+    return hasattr(sources, "read") or hasattr(sources, "fileinfo")

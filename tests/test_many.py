@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import io
 import itertools
 import os
 import pickle
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 
 from astrollava import Describer
@@ -141,7 +143,6 @@ def test_an_array_that_is_used_again_and_a_file_that_is_closed(
     describer: Describer, tmp_path: Path
 ) -> None:
     """Sources are taken ahead: 30 images once gave the texts of 4, with their hashes."""
-    from astropy.io import fits
 
     skies = [sky(n) for n in range(12)]
     alone = [without_time(describer.describe(one)) for one in skies]
@@ -168,12 +169,50 @@ def test_an_array_that_is_used_again_and_a_file_that_is_closed(
     ]
 
 
-@pytest.mark.parametrize("sources", ["one.fits", Path("one.fits"), b"bytes", 5])
+@pytest.mark.parametrize(
+    "sources",
+    [
+        "one.fits",
+        Path("one.fits"),
+        b"bytes",
+        bytearray(b"bytes"),
+        io.BytesIO(b"bytes"),
+        5,
+        np.zeros((8, 8)),
+        np.zeros((3, 8, 8)),
+        np.ma.zeros((3, 8, 8)),
+        fits.HDUList([fits.PrimaryHDU(np.zeros((8, 8)))]),
+    ],
+    ids=lambda sources: type(sources).__name__,
+)
 def test_a_single_source_is_told_so_at_once(describer: Describer, sources: object) -> None:
-    """A path is an iterable of letters, each of them a file that is not there."""
+    """A path is an iterable of letters, and a cube of its planes: three texts for one galaxy."""
     for many in (describer.describe_many, describer.classify_many):
         with pytest.raises(InvalidRequest, match="single"):
             many(sources)  # type: ignore[arg-type,operator]
+
+
+def test_a_stack_of_cubes_is_many_images(describer: Describer) -> None:
+    """What cannot be one image is what it looks like: one image after the other."""
+    stack = np.stack([np.stack([sky(seed)] * 3) for seed in range(2)])
+    many = list(describer.describe_many(stack, progress=False))
+    assert [one.text for one in many] == [describer.describe(one).text for one in stack]  # type: ignore[union-attr]
+
+
+def test_a_mapping_is_not_taken_for_its_keys(describer: Describer) -> None:
+    """Names of objects are no paths: each was "there is no file"."""
+    with pytest.raises(InvalidRequest, match=r"list\(sources.values\(\)\)"):
+        describer.describe_many({"M 51": "m51.fits"})
+
+
+def test_who_wants_to_stream_is_told_where(describer: Describer) -> None:
+    """ "There is no option 'stream' ... Did you mean 'stretch'?" """
+    with pytest.raises(InvalidRequest, match=r"describe\(\.\.\., stream=True\) in a thread"):
+        asyncio.run(describer.adescribe(sky(0), stream=True))
+    with pytest.raises(InvalidRequest, match=r"ask\(\.\.\., stream=True\) in a thread"):
+        asyncio.run(describer.aask(sky(0), "Is there a bar?", stream=True))
+    with pytest.raises(InvalidRequest, match="come one by one"):
+        describer.describe_many([sky(0)], stream=True)
 
 
 def test_a_table_without_a_service_is_told_what_is_missing(describer: Describer) -> None:
