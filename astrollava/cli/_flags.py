@@ -12,15 +12,21 @@ if TYPE_CHECKING:
 
 __all__ = ["flag_lines", "note_cut", "note_flags"]
 
+#: Characters of flagged words that are repeated; a whole answer stands just above.
+_SHOWN = 60
 _CUT = {"length": "stopped at --max-tokens", "context": "stopped at the end of the context"}
 
 
 def flag_lines(result: Description | Answer | Extraction) -> list[tuple[str, str, str]]:
-    """Return ``(kind, words, reason)`` of each flag, free of control characters."""
+    """Return ``(kind, words, reason)`` of each flag, free of control characters, long words cut."""
     return [
-        (clean_line(flag.kind), clean_line(flag.text), clean_line(flag.reason))
+        (clean_line(flag.kind), _cut(clean_line(flag.text)), clean_line(flag.reason))
         for flag in result.flags
     ]
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= _SHOWN else f"{words[: _SHOWN - 1].rstrip()}…"
 
 
 def note_flags(result: Description | Answer | Extraction) -> None:

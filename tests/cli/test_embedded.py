@@ -93,3 +93,13 @@ def test_every_command_has_help(name: str) -> None:
     done = run(name, "--help")
     assert done.returncode == 0
     assert name in done.stdout
+
+
+def test_what_it_was_never_taught_is_said_beside_the_answer_in_one_line() -> None:
+    """An answer in circles stood there as any other; repeated whole, it would hide the note."""
+    done = run("ask", example(), "Are there tidal tails?")
+    assert done.returncode == 0, done.stderr
+    (note,) = [line for line in done.stderr.splitlines() if line.startswith("note   untaught")]
+    assert note.endswith("“tidal”, “tails”.")
+    assert done.stdout.strip() not in note
+    assert len(note) < 160
