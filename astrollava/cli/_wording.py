@@ -40,6 +40,7 @@ _PHRASES: Final = {
     "cutout=(position, size)": "--cutout X,Y,SIZE",
     "cutout=((x, y), 256)": "--cutout X,Y,256",
     'fetch="auto" chooses': "--from auto chooses",
+    "fetched with fetch='auto' and a size, or by astrollava": "fetched by astrollava",
     "hdu=None": "no --hdu",
     "leave fetch out": "use astrollava describe",
     "a SkyCoord, a position in words": "a position",

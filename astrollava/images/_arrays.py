@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from astrollava.errors import InvalidRequest, UnsupportedImage
+from astrollava.errors import AmbiguousImage, InvalidRequest, UnsupportedImage
 from astrollava.images._header import band_names, keywords, text
 from astrollava.images._planes import (
     Request,
@@ -22,6 +22,9 @@ from astrollava.images._wcs import celestial
 from astrollava.images.sky_image import SkyImage
 
 __all__ = ["from_array", "from_cutout2d", "from_nddata", "from_sky_image"]
+
+#: What to do with a picture whose values are from 0 to 1.
+_AS_PICTURE = "If it is a finished picture, pass (255 * array).round().astype('uint8')"
 
 _log = logging.getLogger("astrollava")
 
@@ -119,7 +122,14 @@ def _build(
         # Transparent pixels show black, as they do when a picture file is read.
         array = (array[:3].astype(np.uint16) * array[3] // 255).astype(np.uint8)
     names = _names(array.shape, header, colour=eight_bit or last)
-    layout = lay_out(array.shape, names, request.bands, what=what)
+    try:
+        layout = lay_out(array.shape, names, request.bands, what=what)
+    except AmbiguousImage as error:
+        if last and len(array) == 4 and _is_unit_light(array):
+            raise AmbiguousImage(
+                error.problem, expected=error.expected, hint=f"{_AS_PICTURE}. {error.hint}"
+            ) from None
+        raise
     sky, note = (None, None) if wcs is None else celestial(wcs)
     window = open_window(layout, sky, request.cutout)
     check_size(layout, window, request.max_pixels, what=what)
@@ -152,13 +162,18 @@ def _build(
 
 def _warn_of_a_picture(pixels: Any, shape: tuple[int, ...]) -> None:
     """Say what to do where light of shape ``(ny, nx, 3)`` looks like a finished picture."""
-    if ((pixels >= 0) & (pixels <= 1)).all():
+    if _is_unit_light(pixels):
         _log.warning(
             "the float array of shape %s with values in [0, 1] is read as light: it is stretched,"
-            " with row 0 at the bottom. If it is a finished picture, pass"
-            " (255 * array).round().astype('uint8')",
+            " with row 0 at the bottom. %s",
             shape,
+            _AS_PICTURE,
         )
+
+
+def _is_unit_light(values: Any) -> bool:
+    """Whether values are those of a picture as matplotlib has it, between 0 and 1."""
+    return values.dtype.kind == "f" and bool(((values >= 0) & (values <= 1)).all())
 
 
 def _names(shape: tuple[int, ...], header: Any, *, colour: bool) -> tuple[str, ...] | None:

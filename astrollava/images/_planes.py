@@ -124,7 +124,8 @@ def lay_out(
         raise AmbiguousImage(
             f"{what} is a cube of {count} planes that nothing says are bands",
             expected="at most three planes, or keywords BAND1, BAND2 ... that name them",
-            hint="Choose planes, red last, such as bands=[0, 5, 9], or collapse the cube first",
+            hint="Choose planes, red last, such as"
+            f" bands=[0, {count // 2}, {count - 1}], or collapse the cube first",
         )
     indices = tuple(
         tuple(plane if axis in long else 0 for axis in range(len(shape) - 2)) for plane in chosen

@@ -8,6 +8,7 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import sys
 import tempfile
 import zlib
@@ -35,6 +36,8 @@ __all__ = ["example", "read"]
 # that a cut-out of a mosaic does not wait for the hash of the mosaic.
 _HASHED_WHOLE = 64 * 1024 * 1024
 _CHUNK = 1024 * 1024
+# As it was typed, or as a `Path` has it, which keeps one of two slashes.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|(?P<known>https?|ftp|file|gs|s3):/", re.IGNORECASE)
 
 _UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
@@ -165,6 +168,7 @@ def _read_path(source: str | os.PathLike[str], request: Request) -> SkyImage:
     what = f"{str(path)!r}"
     try:
         if not path.is_file():
+            _refuse_address(os.fsdecode(name))
             _refuse(path, what)
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -179,17 +183,31 @@ def _read_path(source: str | os.PathLike[str], request: Request) -> SkyImage:
         raise CorruptImage(f"{what} cannot be read: {error}", hint="Check the disk") from error
 
 
+def _refuse_address(name: str) -> None:
+    """Say that addresses are not opened; a `Path` of one has lost a slash, which is given back."""
+    found = _ADDRESS.match(name)
+    if found is None:
+        return
+    address = f"{found['known']}://{name[found.end() :]}" if found["known"] else name
+    if address.lower().startswith("file:"):
+        hint = "Give the path alone, without file://"
+    else:
+        hint = (
+            "Download it first; an image of a position is fetched with fetch='auto' and a size, or"
+            " by astrollava fetch"
+        )
+    raise ImageNotFound(
+        f"{address!r} is an address, and addresses are not opened",
+        expected="the path of a file",
+        hint=hint,
+        filename=name,
+    )
+
+
 def _refuse(path: Path, what: str) -> None:
     if path.exists():
         kind = "a directory" if path.is_dir() else "no regular file"
         raise UnsupportedImage(f"{what} is {kind}", expected="an image file")
-    if "://" in str(path) or ":/" in str(path):
-        raise ImageNotFound(
-            f"{what} is an address, not a file",
-            expected="a path",
-            hint="Download it first",
-            filename=str(path),
-        )
     raise ImageNotFound(
         f"there is no file {what}",
         hint=_start_of_relative_paths(),

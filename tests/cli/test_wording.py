@@ -27,6 +27,10 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("said", "meant"),
     [
         ("such as bands=[0, 5, 9], or", "such as --bands 0,5,9, or"),
+        (
+            "is fetched with fetch='auto' and a size, or by astrollava fetch",
+            "is fetched by astrollava fetch",
+        ),
         ("bands=[0, 12] for 10 plane(s)", "--bands 0,12 for 10 plane(s)"),
         ("bands='K', but a.fits has", "--bands K, but a.fits has"),
         ("Give bands=, or leave", "Give --bands, or leave"),

@@ -320,6 +320,17 @@ def test_a_missing_file_and_an_address(tmp_path: Path) -> None:
         read(tmp_path / "none.fits")
     with pytest.raises(FileNotFoundError, match="Download"):
         read("https://example.org/a.fits")
+    # A path keeps one slash of two, and it is no address that its reader knows.
+    for address in ("https://example.org/a.fits", "s3://bucket/a.fits", "HTTP://a.org/?a=1"):
+        with pytest.raises(ImageNotFound, match=rf"^'{re.escape(address)}' is an address") as told:
+            read(address)
+        assert told.value.filename == address
+    with pytest.raises(ImageNotFound, match=r"^'https://example.org/a.fits' is an address"):
+        read(Path("https://example.org/a.fits"))
+    with pytest.raises(ImageNotFound, match="without file://"):
+        read("file:///data/a.fits")
+    with pytest.raises(ImageNotFound, match="no file"):
+        read("C:/data/a.fits")
     with pytest.raises(UnsupportedImage, match="directory"):
         read(tmp_path)
 

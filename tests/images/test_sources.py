@@ -341,3 +341,18 @@ def test_a_sky_image_can_be_pickled() -> None:
     np.testing.assert_array_equal(again.pixels, image.pixels)
     assert again.centre == pytest.approx(image.centre)
     assert (again.bands, again.source) == (image.bands, image.source)
+
+
+@pytest.mark.parametrize(("values", "picture"), [(1.0, True), (300.0, False)])
+def test_a_picture_of_floats_with_transparency_is_told_what_to_do(
+    values: float, picture: bool
+) -> None:
+    """matplotlib's RGBA was "a cube of 4 planes", of which planes 5 and 9 were to be chosen."""
+    floats = np.linspace(0, values, 6 * 7 * 4, dtype=np.float32).reshape(6, 7, 4)
+    with pytest.raises(AmbiguousImage) as caught:
+        read(floats)
+    assert ("(255 * array).round().astype('uint8')" in caught.value.hint) is picture
+    assert "bands=[0, 2, 3]" in caught.value.hint
+    assert read(floats, bands=[0, 2, 3]).pixels.shape == (3, 6, 7)
+    if picture:
+        assert read((255 * floats).round().astype("uint8")).display

@@ -10,7 +10,7 @@ from astrollava.errors import InvalidRequest
 if TYPE_CHECKING:
     from astropy.coordinates import Angle, SkyCoord
 
-__all__ = ["is_position", "joined", "position_of"]
+__all__ = ["half_of", "is_position", "joined", "position_of"]
 
 _POSITION: Final = re.compile(r"[+\-−]?\d[\s\d:.,+\-−hmsdHMSD°'′\"″]+")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
@@ -20,6 +20,12 @@ _MIXED: Final = "degrees and sexagesimal notation are mixed without units"
 def is_position(words: str) -> bool:
     """Whether words are meant as a position, right or wrong, and not as a name."""
     return bool(_POSITION.fullmatch(words)) and len(re.findall(r"\d+(?:\.\d*)?", words)) >= 2
+
+
+def half_of(words: str) -> str:
+    """Return the number where words are one, or one in degrees: half a position, and no name."""
+    number = _plain(words).rstrip("d°").rstrip()
+    return number if _NUMBER.fullmatch(number) else ""
 
 
 def position_of(words: str) -> SkyCoord:

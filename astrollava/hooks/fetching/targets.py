@@ -15,7 +15,7 @@ from astrollava._cache import Shelf, cache_folder
 from astrollava.errors import FetchError, InvalidRequest, ServiceError
 from astrollava.hooks.fetching import http
 from astrollava.hooks.fetching._addresses import parts_of
-from astrollava.hooks.fetching._positions import is_position, position_of
+from astrollava.hooks.fetching._positions import half_of, is_position, position_of
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -103,6 +103,15 @@ def locate(target: str | SkyCoord | Target | NoTarget, *, timeout: float = 20.0)
         )
     if is_position(words):
         return Target(position_of(words))
+    if number := half_of(words):
+        # With a sign it is rather the other one of the two.
+        missing = "right ascension" if number[0] in "+-" else "declination"
+        both = f"10.68 {number}" if number[0] in "+-" else f"{number} 41.27"
+        raise InvalidRequest(
+            f"the target is one number, {words}",
+            expected="a right ascension and a declination, or the name of an object",
+            hint=f"A {missing} is missing, such as {both!r}, both in degrees",
+        )
     return Target(_looked_up(words, timeout), words)
 
 

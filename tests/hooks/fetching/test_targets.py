@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,19 @@ def test_names_with_numbers_are_names(sesame: SkyService, name: str) -> None:
     with pytest.raises(ServiceError, match="no catalogue knows"):
         locate(name)
     assert len(sesame.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [("10.68", "declination"), ("10.68d", "declination"), ("-60.5", "right ascension")],
+)
+def test_half_a_position_is_not_looked_up(sesame: SkyService, words: str, missing: str) -> None:
+    """Who forgot the other half was told that no catalogue knows the name '10.68'."""
+    with pytest.raises(InvalidRequest, match=f"A {missing} is missing, such as") as caught:
+        locate(words)
+    assert sesame.asked == []
+    # What is given for an example is a position.
+    locate(re.search("'(.*)'", caught.value.hint)[1])  # type: ignore[index]
 
 
 def test_the_mirror_is_asked_where_the_first_fails(sesame: SkyService) -> None:
