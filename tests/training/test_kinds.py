@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,40 @@ def test_what_is_wrong_is_named_with_its_place(
     with pytest.raises(RecipeError, match=f"(?s){said}") as caught:
         load_any(path)
     assert str(path) in str(caught.value)
+
+
+def test_what_may_stand_in_train_is_listed_and_nothing_else(tmp_path: Path) -> None:
+    """What only ``--set`` takes was offered for the file, with the table's own name as a key."""
+    keys = ", ".join(field.name for field in dataclasses.fields(Train))
+    for line in ("compil = true", "lr = 1.0", "train = 1", "epoch = 1"):
+        path = written(tmp_path, f"{TEXT}\n[train]\n{line}\n")
+        with pytest.raises(RecipeError) as caught:
+            load_any(path)
+        assert caught.value.expected == f"one of {keys}"
+    assert caught.value.hint == "Did you mean 'epochs'? That is a key of stage1 and of stage2"
+    with pytest.raises(RecipeError) as caught:
+        load_any(written(tmp_path), ["train.train=1"])
+    of_stages = ", ".join(field.name for field in dataclasses.fields(Stage))
+    assert caught.value.expected == (f"after train., one of {keys}; or, of the stages, {of_stages}")
+
+
+@pytest.mark.parametrize("recipe", ["astrollava-7b", "tower", "embedded"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "../evil", "a/b", "/tmp/evil", "a\\b", "C:x", "a\0b", "a\nb", " a", "a."),
+        *("-a", "a" * 201),
+    ],
+)  # fmt: skip
+def test_a_name_is_that_of_a_folder(tmp_path: Path, recipe: str, name: str) -> None:
+    """``--set name=../evil`` wrote outside of ``runs``, an empty one into ``runs`` itself."""
+    quoted = json.dumps(name)
+    with pytest.raises(RecipeError, match=r"name is .* Expected the plain name of a folder"):
+        load_any(recipe, [f"name={quoted}"])
+    if recipe == "embedded":
+        with pytest.raises(RecipeError, match=r"export\.name is .* Expected the plain name"):
+            load_any(recipe, [f"export.name={quoted}"])
+    assert load_any(recipe, ["name='my run, 2.1 (größer)'"]).name == "my run, 2.1 (größer)"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 
 from astrollava.errors import InvalidRequest
-from astrollava_training.tables import RecipeError, read_toml
+from astrollava_training.tables import RecipeError, check_name, read_toml
 
 __all__ = [
     "ENCODED_AT_ONCE",
@@ -198,6 +198,7 @@ class Export:
         from astrollava.engine.quantize import check_type
         from astrollava_training.export import About
 
+        check_name(self.name, "export.name")
         if len(self.render_background) != 3:
             raise RecipeError(
                 f"export.render_background is {list(self.render_background)}",
@@ -253,6 +254,7 @@ class Recipe:
     export: Export = field(default_factory=Export)
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.image_tokens >= self.language.context_length:
             raise RecipeError(
                 f"a picture takes {self.image_tokens} tokens of a context of "

@@ -113,7 +113,12 @@ def _into_stages(
         elif key in Stage.__annotations__:
             found += [f"{stage}.{rest}" for stage in there]
         else:
-            raise _unknown(key, f"--set {assignment!r}")
+            raise RecipeError(
+                f"--set {assignment!r}: unknown key {key!r}",
+                expected=f"after train., one of {', '.join(Train.__annotations__)}; or, of the "
+                f"stages, {', '.join(Stage.__annotations__)}",
+                hint=nearest(key, [*Train.__annotations__, *Stage.__annotations__]),
+            )
     return found
 
 
@@ -121,19 +126,18 @@ def _check_train(raw: dict[str, Any], path: Path) -> None:
     """Refuse in the table ``train`` what belongs to a stage, or is near to what does."""
     table = raw.get("train")
     for key in table if isinstance(table, dict) else ():
-        if key not in Train.__annotations__:
-            raise _unknown(key, f"{path}: train")
-
-
-def _unknown(key: str, where: str) -> RecipeError:
-    return RecipeError(
-        f"{where}: unknown key {key!r}",
-        expected=f"one of train, {', '.join(Train.__annotations__)}, or of the stages, "
-        f"{', '.join(Stage.__annotations__)}",
-        hint=f"{key!r} is a key of stage1 and of stage2"
-        if key in Stage.__annotations__
-        else nearest(key, [*Train.__annotations__, *Stage.__annotations__]),
-    )
+        if key in Train.__annotations__:
+            continue
+        hint = nearest(key, [*Train.__annotations__, *Stage.__annotations__])
+        if key in Stage.__annotations__:
+            hint = f"{key!r} is a key of stage1 and of stage2"
+        elif hint and not nearest(key, [*Train.__annotations__]):
+            hint += " That is a key of stage1 and of stage2"
+        raise RecipeError(
+            f"{path}: train: unknown key {key!r}",
+            expected=f"one of {', '.join(Train.__annotations__)}",
+            hint=hint,
+        )
 
 
 def _without_kind(raw: dict[str, Any], path: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from astrollava_training.tables import RecipeError
+from astrollava_training.tables import RecipeError, check_name
 
 __all__ = [
     "LORA_TARGETS",
@@ -261,7 +261,7 @@ class LlavaRecipe:
     Attributes
     ----------
     name : str
-        Of the run, its folder and the model.
+        Of the run, its folder and the model: the plain name of a folder.
     seed : int
         Decides every random choice: the new projector, the order of the data, dropout, rounding.
     licence : str
@@ -283,6 +283,7 @@ class LlavaRecipe:
     train: Train = field(default_factory=Train)
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if not self.stages:
             raise RecipeError("the recipe has no stage", expected="[stage1], [stage2] or both")
         trained = {part for stage in self.stages.values() for part in stage.trains}

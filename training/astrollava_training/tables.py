@@ -13,7 +13,15 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from astrollava.errors import InvalidRequest
 
-__all__ = ["RecipeError", "build", "nearest", "parse_toml", "read_toml", "set_values"]
+__all__ = [
+    "RecipeError",
+    "build",
+    "check_name",
+    "nearest",
+    "parse_toml",
+    "read_toml",
+    "set_values",
+]
 
 T = TypeVar("T")
 
@@ -29,6 +37,8 @@ _ELSEWHERE: Mapping[str, str] = {
     "save_steps": "save_every",
     "eval_steps": "evaluate_every",
 }
+
+_LONGEST_NAME = 200  # bytes; file systems take 255, with the endings of files
 
 _SCALARS: Mapping[Any, Any] = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
 
@@ -125,6 +135,45 @@ def nearest(name: str, known: Sequence[str]) -> str:
     best = max(likeness.values(), default=0.0)
     found = [called[one] for one in near if likeness[one] == best]
     return _meant(list(dict.fromkeys(found[::-1])))
+
+
+def check_name(name: str, key: str = "name") -> None:
+    """Raise unless a name can be that of a folder, on any system: runs and files are named by it.
+
+    Parameters
+    ----------
+    name : str
+    key : str
+        What the recipe calls it.
+
+    Raises
+    ------
+    RecipeError
+        If it is empty, leads elsewhere, begins or ends with what a system or a shell takes for
+        something else, or is too long to have an ending put behind it.
+
+    Examples
+    --------
+    >>> check_name("astrollava-7b")
+    >>> check_name("../evil")
+    Traceback (most recent call last):
+    ...
+    astrollava_training.tables.RecipeError: name is '../evil'. Expected the plain name of a ...
+    """
+    if (
+        not name
+        or not name.isprintable()
+        or any(character in name for character in '/\\:*?"<>|')
+        or name != name.strip(" .")
+        or name.startswith("-")
+        or len(name.encode()) > _LONGEST_NAME
+    ):
+        shown = name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "..."
+        raise RecipeError(
+            f"{key} is {shown!r}",
+            expected="the plain name of a folder, such as 'astrollava-7b'",
+            hint="Where a run is written is said by -o" if key == "name" else "",
+        )
 
 
 def build(kind: type[T], raw: Mapping[str, Any], where: str, *, beside: Sequence[str] = ()) -> T:

@@ -125,15 +125,25 @@ def test_corrupt_pictures_and_rows_are_listed_and_bounded(tmp_path: Path) -> Non
 
 def test_a_tokenized_corpus_is_found_again_and_another_template_is_another(tmp_path: Path) -> None:
     """Tokens of stage 1 used in stage 2 would train it on captions without questions."""
-    first = tiny_corpus.corpus(tmp_path, 5)
+    first = tiny_corpus.corpus(tmp_path, 1)
     [path] = (tmp_path / "cache").glob("tokens-*.npz")
     stamp = path.stat().st_mtime_ns
-    again = tiny_corpus.corpus(tmp_path, 5)
+    again = tiny_corpus.corpus(tmp_path, 1)
     assert path.stat().st_mtime_ns == stamp
     assert again.identity == first.identity
-    plain = tiny_corpus.corpus(tmp_path, 5, template="plain")
+    plain = tiny_corpus.corpus(tmp_path, 1, template="plain")
     assert plain.identity != first.identity
     assert len(plain.ids) < len(first.ids)
+
+
+def test_files_without_a_row_are_an_error_that_names_them(tmp_path: Path) -> None:
+    """``[]`` ended in a ZeroDivisionError."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "none.json").write_text("[]")
+    (tmp_path / "data" / "none.jsonl").write_text("\n")
+    for files in (("none.json",), ("none.json", "none.jsonl")):
+        with pytest.raises(InvalidRequest, match=r"none\.json.*: no row is in (it|them)\."):
+            tiny_corpus.corpus(tmp_path, 0, files=files)
 
 
 @given(

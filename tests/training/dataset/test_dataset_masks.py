@@ -91,6 +91,7 @@ def test_what_is_learnt_is_the_answers(
 ) -> None:
     """A mask by hard-coded offsets shifts by a token with the next tokenizer, without a sign."""
     template, tokenizer, write = writer
+    turns = turns[:1] if template == "plain" else turns
     [made] = write([row(*turns)])
     if isinstance(made, Unfit):
         assert "control token" in made.reason
@@ -200,6 +201,30 @@ def test_what_is_too_long_loses_whole_turns_or_is_left_out() -> None:
     assert (cut.ids == one.ids).all()
     [none] = Writer(Template("v1", tokenizer), tokenizer, image=[3] * 9, length=30)([row(*turns)])
     assert isinstance(none, TooLong)
+
+
+@pytest.mark.parametrize(
+    ("turns", "picture", "said"),
+    [
+        ([("What?", "A galaxy."), ("Sure?", "Yes.")], True, "2 turns: template 'plain' takes"),
+        ([("What?", "A galaxy.")], False, "no picture: template 'plain' takes a picture"),
+    ],
+)
+def test_plain_takes_a_picture_and_its_caption_and_nothing_else(
+    turns: list[tuple[str, str]], picture: bool, said: str
+) -> None:
+    """Two answers were learnt as one caption, their questions dropped, and nothing was said.
+
+    A caption without a picture was asked for at the evaluation by nothing at all, which ended a
+    run that was trained to its end with "cannot reshape tensor of 0 elements".
+    """
+    tokenizer = tiny_corpus.tokenizer()
+    given = row(*turns, picture=picture)
+    [made] = Writer(Template("plain", tokenizer), tokenizer, image=[3], length=900)([given])
+    assert isinstance(made, Unfit)
+    assert said in made.reason
+    [whole] = Writer(Template("v1", tokenizer), tokenizer, image=[3], length=900)([given])
+    assert isinstance(whole, Tokens)
 
 
 def test_a_tokenizer_without_the_picture_is_refused() -> None:

@@ -61,6 +61,19 @@ def rows(data: Path, tmp_path: Path) -> Path:
     ("changes", "error", "said"),
     [
         ({"template": "chat"}, TemplateError, r"stage 2: the tokenizer has no chat template"),
+        # Both answers of a conversation were learnt as one caption.
+        (
+            {"template": "plain", "data": ("turns.json",)},
+            InvalidRequest,
+            r"(?s)stage 2: 1 of 1 rows of turns\.json .* turns\.json:1 'q0': 2 turns: template",
+        ),
+        # Its evaluation, after the last step, had nothing to ask the model with.
+        (
+            {"template": "plain", "data": ("words.json",)},
+            InvalidRequest,
+            r"(?s)stage 2: 1 of 1 rows of words\.json .* words\.json:1 'q1': no picture: template",
+        ),
+        ({"data": ("empty.json",)}, InvalidRequest, r"stage 2: \S+empty\.json: no row is in it"),
         ({"data": ("no.json",)}, InvalidRequest, r"stage 2: no data at 'no\.json'"),
         ({"data": ("conversations.json", "images/0.png")}, InvalidRequest, "stage 2: .* no data"),
     ],
@@ -71,6 +84,14 @@ def test_a_mistake_in_stage_2_is_found_before_stage_1_is_trained(
 ) -> None:  # fmt: skip
     """Found when stage 1 is done, it has cost hours of a GPU."""
     out = tmp_path / "run"
+    shutil.copytree(data, tmp_path / "data")
+    data = tmp_path / "data"
+    more, words, *_ = json.loads((data / "conversations.json").read_text())
+    more["conversations"] += [{**one, "value": "Yes."} for one in more["conversations"]]
+    words["conversations"][0]["value"] = "Which colour has blood?"
+    del words["image"]
+    for name, rows in {"turns": [more], "words": [words], "empty": []}.items():
+        (data / f"{name}.json").write_text(json.dumps(rows))
     with pytest.raises(error, match=said):
         run(second(recipe, **changes), data, out, device="cpu", workers=0)
     assert not (out / "stage1").exists()

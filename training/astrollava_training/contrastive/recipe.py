@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from astrollava_training.tables import RecipeError
+from astrollava_training.tables import RecipeError, check_name
 
 __all__ = ["Contrast", "Pairs", "TowerRecipe"]
 
@@ -110,3 +110,6 @@ class TowerRecipe:
     data: Pairs
     seed: int = 0
     train: Contrast = field(default_factory=Contrast)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)

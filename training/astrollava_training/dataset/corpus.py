@@ -21,7 +21,7 @@ from astrollava_training.dataset.templates import Template
 
 __all__ = ["Corpus", "Source"]
 
-_VERSION = 2
+_VERSION = 3
 _SHOWN = 5  # bad rows named in an error
 
 
@@ -124,6 +124,12 @@ class Corpus:
         files = find_files(source.files, source.root)
         rows, bad = read_rows(files, source.root / source.images)
         total = len(rows) + len(bad)
+        if not total:
+            raise InvalidRequest(
+                f"{', '.join(str(file) for file in files)}: no row is in "
+                f"{'it' if len(files) == 1 else 'them'}",
+                expected="rows with 'conversations'",
+            )
         distinct: list[Picture] = list(
             dict.fromkeys(row.picture for row in rows if row.picture is not None)
         )

@@ -135,7 +135,7 @@ class Writer:
             for token in self._reserved:
                 if token in question or token in answer:
                     return f"a text holds {token!r}, which the tokenizer takes for a control token"
-        return ""
+        return self._template.refusal(row.turns, picture=row.picture is not None)
 
     def _encode(
         self, texts: Sequence[str]
@@ -159,7 +159,7 @@ class Writer:
                 return Tokens(whole, mask, turns)
             # Whole turns are left out: an answer cut short teaches to stop in the middle.
             turns -= 1
-            if turns == 0 or self._template.jinja is None:
+            if turns == 0:
                 return TooLong(f"{len(whole)} tokens, more than {self._length}", len(whole))
             text = self._template.write(row.turns[:turns], picture=row.picture is not None)
             ids, offsets = next(self._encode([text.text]))
@@ -189,11 +189,7 @@ class Writer:
         np.add.at(changes, begins[learned], 1)
         np.add.at(changes, ends[learned], -1)
         covered = np.cumsum(changes)[:-1] > 0
-        answers = (
-            ["\n".join(answer for _, answer in row.turns)]
-            if self._template.jinja is None
-            else [answer for _, answer in row.turns[:turns]]
-        )
+        answers = [answer for _, answer in row.turns[:turns]]
         if not learned.any():
             problem = "is empty"
         elif (learned & (count(~inside & solid) > 0)).any():

@@ -109,8 +109,22 @@ class Template:
             hint="Use template = 'v1'",
         )
 
+    def refusal(self, turns: Sequence[tuple[str, str]], *, picture: bool) -> str:
+        """Say why a conversation cannot be written, or nothing.
+
+        ``plain`` writes no question: of a second turn the answer would be learnt as the caption's
+        next line, and without a picture nothing would stand before the caption.
+        """
+        if self.jinja is not None or (len(turns) == 1 and picture):
+            return ""
+        what = f"{len(turns)} turns" if len(turns) > 1 else "no picture"
+        return (
+            f"{what}: template 'plain' takes a picture and one caption, 'v1' and 'chat' take "
+            "conversations"
+        )
+
     def write(self, turns: Sequence[tuple[str, str]], *, picture: bool) -> Written:
-        """Write a conversation.
+        """Write a conversation that is not refused, see `refusal`.
 
         Parameters
         ----------
@@ -126,9 +140,9 @@ class Template:
         """
         if self.jinja is None:
             # As LLaVA's: whatever was asked, the caption is what follows the picture.
-            begins = IMAGE if picture else ""
-            said = "\n".join(answer for _, answer in turns) + LINE_END
-            return Written(begins + said, ((len(begins), len(begins) + len(said)),))
+            [(_, caption)] = turns
+            text = IMAGE + caption + LINE_END
+            return Written(text, ((len(IMAGE), len(text)),))
         messages = self._messages(turns, picture=picture)
         answers: list[tuple[int, int]] = []
         whole = self._render(messages, ask=False)
