@@ -173,6 +173,27 @@ def test_a_batch_larger_than_the_data_is_said(
     assert "Lower stage2.batch" in told
 
 
+def test_conversations_about_pictures_held_out_are_counted(
+    recipe: LlavaRecipe, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 12 rows about two pictures 6 were learnt from, one was held out, and 5 were nowhere."""
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    path = root / "conversations.json"
+    found = json.loads(path.read_text())[:12]
+    path.write_text(json.dumps([{**row, "image": found[n % 2]["image"]}
+                                for n, row in enumerate(found)]))  # fmt: skip
+    made = dataclasses.replace(
+        second(recipe, batch=6, epochs=1.0),
+        stage1=None,
+        data=dataclasses.replace(recipe.data, held_out=1),
+    )
+    run(made, root, tmp_path / "run", device="cpu", workers=0)
+    counts = "1 held out and 5 set aside about the same pictures"
+    assert f"6 conversations to learn from, {counts}, 0 left out" in capsys.readouterr().err
+    assert f" {counts}.</p>" in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
 def test_before_its_first_checkpoint_a_stage_may_be_begun_by_another_recipe(
     recipe: LlavaRecipe, data: Path, tmp_path: Path
 ) -> None:

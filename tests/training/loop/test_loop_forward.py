@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,6 +19,7 @@ import tiny_corpus
 from astrollava_training.dataset.batches import padded, row
 from astrollava_training.loop import activations
 from astrollava_training.loop.attention import Segments, attend, packed, works_varlen
+from astrollava_training.loop.evaluation import evaluate
 from astrollava_training.loop.forward import Learner
 from astrollava_training.loop.loss import linear_cross_entropy
 
@@ -232,6 +235,21 @@ def test_what_is_said_is_what_transformers_say(corpus: Any) -> None:
         logits = made.model(input_ids=ids, pixel_values=pixels, use_cache=False).logits
         ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
     assert said.tolist() == ids[0, asked:].tolist()
+
+
+def test_a_sample_says_what_was_asked(tmp_path: Path) -> None:
+    """``plain`` asks nothing: the report showed the row's question as if the model had read it."""
+    asked = []
+    for template in ("v1", "plain"):
+        corpus = tiny_corpus.corpus(tmp_path, 1, template=template)
+        made = learner()
+        with packed(made.model.model.language_model):
+            _, [sample] = evaluate(
+                made, corpus, np.array([0]), tiny_corpus.tokenizer(), IMAGE,
+                plain=template == "plain",
+            )  # fmt: skip
+        asked.append(sample["question"])
+    assert asked == ["Is there a bar? 0", ""]
 
 
 def test_each_attends_as_under_a_block_mask() -> None:

@@ -155,9 +155,11 @@ def _read(
             )
     if world.first:
         steps = Schedule(len(training), stage.batch, stage.epochs, recipe.seed).steps
+        aside = len(corpus) - len(training) - len(held)
+        beside = f" and {aside} set aside about the same pictures" if aside else ""
         said = (
-            f"stage {number}: {len(training)} conversations to learn from, {len(held)} held out, "
-            f"{len(corpus.bad)} left out, {len(corpus.shortened)} shortened; "
+            f"stage {number}: {len(training)} conversations to learn from, {len(held)} held out"
+            f"{beside}, {len(corpus.bad)} left out, {len(corpus.shortened)} shortened; "
             f"{steps} step{'s' * (steps > 1)} of {stage.batch}"
         )
         if corpus.bad or corpus.shortened:

@@ -30,6 +30,7 @@ def describe(
     corpus: Corpus,
     stage: Stage,
     how: Train,
+    training: NDArray[np.int64],
     held: NDArray[np.int64],
     model: Any,
     world: World,
@@ -45,9 +46,9 @@ def describe(
     ----------
     path : Path
         A JSON file.
-    corpus, stage, how, held, model, world
-        As in `astrollava_training.loop.stage.train_stage`; `held` has the numbers of the
-        conversations held out.
+    corpus, stage, how, training, held, model, world
+        As in `astrollava_training.loop.stage.train_stage`; `training` and `held` are from
+        `astrollava_training.loop.stage.split`.
     steps : int
         Of the stage.
     peak : float
@@ -83,6 +84,7 @@ def describe(
         "left_out": len(corpus.bad),
         "shortened": len(corpus.shortened),
         "held_out": len(held),
+        "set_aside": len(corpus) - len(training) - len(held),
         "first_left_out": [asdict(row) for row in corpus.bad[:_LEFT_OUT_SHOWN]],
         "thumbnails": thumbnails(corpus.shades, shown),
     }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from astrollava_training.dataset.batches import IGNORED, row
 from astrollava_training.dataset.corpus import Corpus
+from astrollava_training.dataset.templates import LINE_END
 from astrollava_training.loop.forward import Learner
 
 __all__ = ["SAID", "evaluate", "spoken"]
@@ -25,7 +26,8 @@ def evaluate(
     held: NDArray[np.int64],
     tokenizer: Any,
     image: int,
-    ends: str = "",
+    *,
+    plain: bool = False,
 ) -> tuple[float, list[dict[str, Any]]]:
     """Take the loss on conversations, and let the model answer their first questions.
 
@@ -39,14 +41,15 @@ def evaluate(
     tokenizer : transformers tokenizer
     image : int
         The token of the picture.
-    ends : str
-        What the stage's template teaches as the end of an answer where that is no end token; see
-        `spoken`.
+    plain : bool
+        Whether the stage's template is ``plain``: it asks nothing, whatever the row says, and its
+        answers end with the line.
 
     Returns
     -------
     loss, samples
-        Nats a token; for each conversation its id, question, answer and what was said, greedily.
+        Nats a token; for each conversation its id, the question that was asked, its answer and
+        what was said, greedily.
     """
     device = next(learner.model.parameters()).device
     learner.model.eval()
@@ -65,9 +68,9 @@ def evaluate(
             samples.append({
                 "id": corpus.rows[number].id,
                 "picture": int(corpus.pictures[number]),
-                "question": turn[0],
+                "question": "" if plain else turn[0],
                 "answer": turn[1],
-                "said": spoken(said, tokenizer, ends),
+                "said": spoken(said, tokenizer, LINE_END if plain else ""),
             })  # fmt: skip
     # FSDP2 keeps what its outermost module has gathered for a backward pass that does not come.
     reshard: Any = getattr(learner, "reshard", None)

@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 
 from astrollava.errors import InvalidRequest, NotEnoughSpace
 from astrollava_training.dataset.corpus import Corpus
-from astrollava_training.dataset.templates import LINE_END
 from astrollava_training.llava.assemble import Pictures
 from astrollava_training.loop.about import describe
 from astrollava_training.loop.evaluation import evaluate
@@ -110,7 +109,7 @@ def train_stage(
         incidents.append(journal.incident)
         if world.first:
             describe(
-                folder / ABOUT, corpus, stage, how, held, model, world,
+                folder / ABOUT, corpus, stage, how, training, held, model, world,
                 steps=steps.count, peak=steps.peak, peak_from=steps.peak_from, pictures=pictures,
             )  # fmt: skip
         for step, numbers in steps.run(begun):
@@ -123,7 +122,7 @@ def train_stage(
                 if len(held):
                     loss, samples = evaluate(
                         steps.learner, corpus, held, tokenizer, pictures.token,
-                        ends=LINE_END if stage.template == "plain" else "",
+                        plain=stage.template == "plain",
                     )  # fmt: skip
                     journal.evaluation(step, loss, samples)
                     train_mode(model)
