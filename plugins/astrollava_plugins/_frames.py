@@ -10,18 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.wcs import NoConvergence, WcsError
 
-from astrollava.errors import (
-    CorruptImage,
-    CutoutTooLarge,
-    EmptyCutout,
-    ImageError,
-    ImageTooLarge,
-    NoImageInFile,
-    OutsideFootprint,
-    ServiceError,
-    UnreadableAnswer,
-)
-from astrollava.images import SkyImage, read
+from astrollava.errors import EmptyCutout, OutsideFootprint, ServiceError
+from astrollava.hooks.fetching.reading import read_answer
+from astrollava.images import SkyImage
 
 if TYPE_CHECKING:
     from astrollava.hooks.fetching import Cutout
@@ -79,29 +70,10 @@ def read_frame(body: bytes, service: str, *, max_pixels: int = MAX_FRAME) -> Sky
 
     Raises
     ------
-    EmptyCutout
-        If it is a FITS file without an image.
-    CutoutTooLarge
-        If it holds more values.
-    UnreadableAnswer
-        If it is damaged, or only a part of it came.
-    ServiceError
-        If it is no image that can be read.
+    EmptyCutout, CutoutTooLarge, UnreadableAnswer, ServiceError
+        As of `astrollava.hooks.fetching.read_answer`.
     """
-    try:
-        return read(body, max_pixels=max_pixels)
-    except NoImageInFile as error:
-        raise EmptyCutout(f"{service} sent a FITS file without an image") from error
-    except ImageTooLarge as error:
-        raise CutoutTooLarge(
-            f"{service} sent more than it was asked for: {error.problem}"
-        ) from error
-    except ImageError as error:
-        kind = UnreadableAnswer if isinstance(error, CorruptImage) else ServiceError
-        raise kind(
-            f"{service} sent no image that can be read: {error.problem}",
-            hint="Try again; if it stays, the service is at fault",
-        ) from error
+    return read_answer(body, service, max_pixels=max_pixels)
 
 
 def without_zeros(image: SkyImage) -> SkyImage:

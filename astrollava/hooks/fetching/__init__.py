@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Unknown,
     )
     from astrollava.hooks.fetching.getting import fetch
+    from astrollava.hooks.fetching.reading import read_answer
     from astrollava.hooks.fetching.targets import Target, locate
     from astrollava.hooks.fetching.uniform import uniform
 
@@ -45,6 +46,7 @@ __all__ = [
     "fetch",
     "http",
     "locate",
+    "read_answer",
     "uniform",
 ]
 
@@ -65,6 +67,7 @@ _HOMES = {
     "choose": "choosing",
     "fetch": "getting",
     "locate": "targets",
+    "read_answer": "reading",
     "uniform": "uniform",
 }
 

@@ -345,6 +345,33 @@ class Fetcher(ABC):
             timeout=timeout,
         )
 
+    def read(
+        self,
+        answer: bytes | http.Answer,
+        *,
+        bands: str | Sequence[str] | None = None,
+        max_pixels: int | None = None,
+    ) -> SkyImage:
+        """Read the FITS file or picture that the service sent, or raise what is wrong with it.
+
+        Parameters
+        ----------
+        answer : bytes or Answer
+            What `get` gave, or a part of it.
+        bands : str or sequence of str, optional
+            Planes to take, by name; where the file names none, the names of all, in order.
+        max_pixels : int, optional
+            The most values to read; as for `astrollava.images.read` by default.
+
+        Raises
+        ------
+        EmptyCutout, CutoutTooLarge, UnreadableAnswer, ServiceError
+            As `astrollava.hooks.fetching.read_answer`.
+        """
+        from astrollava.hooks.fetching.reading import read_answer
+
+        return read_answer(answer, self.name, bands=bands, max_pixels=max_pixels)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 

@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Any
 from astrollava._aside import printing_aside
 from astrollava.errors import (
     AstrollavaError,
-    CutoutTooLarge,
-    EmptyCutout,
-    EmptyImage,
     FetchError,
     FetchTimeout,
     ImageError,
-    ImageTooLarge,
     InvalidRequest,
     PluginError,
     ServiceError,
 )
 from astrollava.hooks.fetching.http import first_line
+from astrollava.hooks.fetching.reading import refusal
 
 if TYPE_CHECKING:
     from astrollava.hooks.fetching.fetcher import Fetcher
@@ -49,16 +46,11 @@ def uniform(service: Fetcher | FactProvider) -> Iterator[None]:
     except InvalidRequest as error:
         if not _is_of_images(error):
             raise
-        # The reader knows the plugin that asked it for these bands, and no user.
-        raise ServiceError(
-            f"{name} gave an image that is not as asked for:"
-            f" {error.problem.replace('bands=', 'the bands are to be ')}",
-            hint="Try other bands, or tell the plugin's authors",
-        ) from error
+        raise refusal(name, error) from error
     except (FetchError, PluginError):
         raise
     except ImageError as error:
-        raise _about_image(name, error) from error
+        raise refusal(name, error) from error
     except AstrollavaError:
         raise
     # A plugin that would end the program is one that fails.
@@ -73,16 +65,6 @@ def _is_of_images(error: BaseException) -> bool:
         trace = trace.tb_next
     where = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
     return where.startswith("astrollava.images.")
-
-
-def _about_image(name: str, error: ImageError) -> FetchError:
-    if isinstance(error, EmptyImage):
-        return EmptyCutout(f"{name} gave an image without pixels")
-    if isinstance(error, ImageTooLarge):
-        return CutoutTooLarge(
-            f"{name} gave too large an image: {error.problem}", hint="Ask for a smaller size"
-        )
-    return ServiceError(f"{name} gave an image that cannot be read: {error.problem}")
 
 
 def _about(service: Fetcher | FactProvider, error: BaseException) -> AstrollavaError:

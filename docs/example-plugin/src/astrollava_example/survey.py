@@ -8,10 +8,9 @@ import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
 
-from astrollava.errors import EmptyCutout, ImageError, OutsideFootprint, ServiceError
+from astrollava.errors import EmptyCutout, OutsideFootprint, ServiceError
 from astrollava.hooks import Fetcher, SkyImage
 from astrollava.hooks.fetching import Declinations, http
-from astrollava.images import read
 
 
 class ExampleSurvey(Fetcher):
@@ -64,14 +63,8 @@ class ExampleSurvey(Fetcher):
             if error.status == 404:
                 raise OutsideFootprint(f"{self.survey} has no image there") from error
             raise
-        try:
-            image = read(answer.body, bands=list(wanted.bands))
-        except ImageError as error:
-            raise ServiceError(
-                f"{self.name} sent no sound image: {error.problem}",
-                status=answer.status,
-                first_line=http.first_line(answer.body),
-            ) from error
+        # Half a file is an `UnreadableAnswer`, which is asked for again.
+        image = self.read(answer, bands=wanted.bands)
         if not np.isfinite(image.pixels).any():
             raise EmptyCutout(f"{self.survey} has no value there")
         return image
