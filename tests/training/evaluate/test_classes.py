@@ -110,7 +110,9 @@ def test_a_hashed_split_is_told_with_its_size(tmp_path: Path) -> None:
     items = data.chosen("test")
     told = notes_of(data, "test", items)[0]
     assert f"'test' are the {len(items)} of 90 pictures" in told
-    assert "2 of 90 pictures are scored" in notes_of(data, "all", data.chosen("all", 2))[0]
+    some = notes_of(data, "all", data.chosen("all", 2))[0]
+    assert "2 of 90 pictures are scored" in some
+    assert some.endswith(", if they can be read"), "it said: if it can"
     assert 2 <= len(items) < 20
 
 
@@ -185,3 +187,24 @@ def test_a_temperature_is_fitted_on_others_or_it_is_said_why(tmp_path: Path) -> 
     assert whole.about["split"] == "all"
     assert whole.calibration["fitted_on"] == 0
     assert "fitted on others only" in whole.markdown()
+
+
+def test_the_papers_cosine_is_refused_before_a_model_answers_or_its_lack_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A class beside the ten of Galaxy10 has no text: a KeyError, when all had been asked."""
+    pytest.importorskip("llama_cpp")
+    root = write_folders(tmp_path / "set", (*KNOWN, "ring"))
+    given = ["evaluate", "embedded", "--data", str(root), "--resamples", "10"]
+    assert main([*given, "--similarity", "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "cosine cannot be told of set" in said
+    assert "'ring'" in said
+    assert "'Merging Galaxies'" not in said
+    assert not (tmp_path / "out").exists()
+    assert main(given) == 0
+    told = capsys.readouterr()
+    for text in (told.out, told.err):
+        assert "he paper's cosine (--similarity) is left out" in text
+    assert main([*given, "--no-similarity"]) == 0
+    assert "is left out" not in capsys.readouterr().out

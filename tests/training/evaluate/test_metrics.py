@@ -10,6 +10,8 @@ import pytest
 from astrollava_training.evaluate import metrics
 from astrollava_training.evaluate.baselines import derangement
 from astrollava_training.evaluate.calibrate import fit_temperature, fit_threshold, softmax
+from astrollava_training.evaluate.label_table import scores_of
+from astrollava_training.evaluate.resampling import Resampling
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 1, 1, -1, 0])
@@ -41,9 +43,20 @@ def test_probability_scores_by_hand() -> None:
     )
 
 
-def test_equal_probabilities_win_no_top_2() -> None:
-    """A blind uniform answer would otherwise score one."""
-    assert metrics.top_k_accuracy(np.array([0, 1, 2]), np.full((3, 3), 1 / 3), 2) == 0.0
+def test_equals_come_in_the_order_of_the_classes_in_every_score() -> None:
+    """Ties counted for a label and against top-2: the prior read 0.100 accurate, and 0.000.
+
+    Equal probabilities have two of three classes first, not all three.
+    """
+    labels, given = np.array([0, 1, 2]), np.full((3, 3), 1 / 3)
+    right = metrics.accuracy(labels, given.argmax(axis=1))
+    assert [metrics.top_k_accuracy(labels, given, k) for k in (1, 2, 3)] == [right, 2 / 3, 1.0]
+    found = scores_of(labels, given.argmax(axis=1), given, 3, Resampling(3, resamples=2))
+    assert found["top_2"][0] == 2 / 3
+    coarse = np.random.default_rng(0).integers(0, 3, (200, 5)) / 3
+    labels = np.arange(200) % 5
+    right = metrics.accuracy(labels, coarse.argmax(axis=1))
+    assert metrics.top_k_accuracy(labels, coarse, 1) == right
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -91,7 +91,8 @@ def _add_evaluate(commands: Any) -> None:
     asked.add_argument(
         "--similarity",
         action=argparse.BooleanOptionalAction,
-        help="the paper's MiniLM cosine (default: where all-MiniLM-L6-v2 is installed)",
+        help="the paper's MiniLM cosine (default: where all-MiniLM-L6-v2 is installed and each"
+        " class has a text)",
     )
     asked.add_argument(
         "--rule",
@@ -128,7 +129,7 @@ def _evaluate(given: argparse.Namespace) -> None:
     ).settled(data)
     items = data.chosen(plan.split, plan.limit)
     tell_split(given.split, plan.split, data, len(items))
-    tell_notes(notes_of(data, plan.split, items))
+    tell_notes([*notes_of(data, plan.split, items), *plan.notes(data)])
     with evaluate.open_model(given.model, device=given.device, dtype=given.dtype) as model:
         report = evaluate.evaluate(model, data, plan, out=given.out)
     tell_notes(notes_of_unread(report.about["unread"]))

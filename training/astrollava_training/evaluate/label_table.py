@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrollava_training.evaluate.baselines import Row, derangement, drawn
-from astrollava_training.evaluate.metrics import Interval, mcnemar
+from astrollava_training.evaluate.metrics import Interval, mcnemar, rank_of
 from astrollava_training.evaluate.resampling import Draws, Resampling, intervals, lead, ratio
 
 __all__ = ["calibration_table", "label_table", "scores_of"]
@@ -123,7 +123,7 @@ def scores_of(
     if probabilities is None:
         return found
     own = np.take_along_axis(probabilities, labels[:, None], axis=1)
-    second = (probabilities >= own).sum(axis=1) <= 2  # ties count against
+    second = (rank_of(labels, probabilities) < 2).astype(np.float64)
     confidence = probabilities.max(axis=1)
     number = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
     gaps = np.eye(_BINS)[number] * (right - confidence)[:, None]

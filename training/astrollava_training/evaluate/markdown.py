@@ -50,7 +50,7 @@ NAMES: Mapping[str, str] = {
 
 _ABOUT_ROWS = """Every score stands beside answers that need no picture; brackets are 95 % intervals
 of the bootstrap over {what} (Wilson's where no resample differs), ± standard errors. `constant` is
-the best single answer, chosen on these very pictures; `prior` the training split's commonest;
+the best single answer, chosen on these very pictures; `prior` the commonest by {prior};
 `shuffled` the model's answers to other pictures; `blank` its answer to a black picture; `random` a
 random one; `oracle` the truth itself.
 `margin` is the model's lead over the best blind row (`over`), on the same resamples; `needed` is
@@ -75,7 +75,7 @@ def markdown(report: Evaluation) -> str:
         + (f"; {len(about['unread'])} could not be read" if about["unread"] else "")
         + f". Seed {about['seed']}, {about['resamples']} resamples.",
         *quoted(about["notes"]),
-        _ABOUT_ROWS.format(what=what),
+        _ABOUT_ROWS.format(what=what, prior=about["prior"]),
     ]
     if report.labels:
         parts += [
@@ -87,6 +87,9 @@ def markdown(report: Evaluation) -> str:
             "## Calibration",
             about_calibration(report.calibration),
             table(report.calibration["rows"]),
+            "### The same scores by other rules",
+            _about_rules(about["rule"]),
+            table(report.rules),
         ]
     if report.similarity:
         constant = report.similarity["constant"]["text"]
@@ -132,6 +135,14 @@ def about_calibration(calibration: Mapping[str, Any]) -> str:
     if not on:
         return f"No temperature was fitted: {calibration['unfitted']}."
     return f"The temperature was fitted on {on} pictures of the validation split, none scored here."
+
+
+def _about_rules(rule: str) -> str:
+    """Return what the table of all rules shows, and which the report goes by."""
+    return (
+        "Log-probabilities as they are (`sum`), by word (`word`), and by word after a blank"
+        f" picture's were taken off (`corrected`). This report goes by `{rule}`."
+    )
 
 
 def _verdict(report: Evaluation) -> str:

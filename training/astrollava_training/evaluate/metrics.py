@@ -25,6 +25,7 @@ __all__ = [
     "macro_f1",
     "mcnemar",
     "negative_log_likelihood",
+    "rank_of",
     "reliability",
     "risk_coverage",
     "share",
@@ -71,11 +72,22 @@ def macro_f1(labels: Labels, predicted: Labels, classes: int) -> float:
 
 
 def top_k_accuracy(labels: Labels, probabilities: Probabilities, k: int = 2) -> float:
-    """Fraction whose true class is among the `k` most probable, in [0, 1]; ties count against."""
+    """Fraction whose true class is among the first `k` by `rank_of`, in [0, 1]."""
+    return float(np.mean(rank_of(labels, probabilities) < k))
+
+
+def rank_of(labels: Labels, probabilities: Probabilities) -> NDArray[np.intp]:
+    """Return how many classes come before the true one, the most probable first.
+
+    Of equals the first in the order of the classes comes first, as in `numpy.argmax`, by which a
+    label is given: whatever is labelled rightly has rank 0, and no top-2 lies below its accuracy.
+    """
     own = np.take_along_axis(probabilities, labels[:, None], axis=1)
-    # Ties against: else equal probabilities, which say nothing, would score one.
-    rank = (probabilities >= own).sum(axis=1) - 1
-    return float(np.mean(rank < k))
+    earlier = np.arange(probabilities.shape[1]) < labels[:, None]
+    before: NDArray[np.intp] = ((probabilities > own) | ((probabilities == own) & earlier)).sum(
+        axis=1
+    )
+    return before
 
 
 def brier(labels: Labels, probabilities: Probabilities) -> float:

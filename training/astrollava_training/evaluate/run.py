@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from astrollava_training.evaluate import similarity
-from astrollava_training.evaluate.about import header
+from astrollava_training.evaluate.about import header, settings
 from astrollava_training.evaluate.asking import check_enough
 from astrollava_training.evaluate.collect import BLANK, Answers, Asked, ask_all
+from astrollava_training.evaluate.earlier import check_earlier
 from astrollava_training.evaluate.items import Dataset, Item
 from astrollava_training.evaluate.journal import Journal
 from astrollava_training.evaluate.models import Choice, Model
 from astrollava_training.evaluate.notes import why_unfitted
 from astrollava_training.evaluate.plan import Plan
 from astrollava_training.evaluate.report import Evaluation
-from astrollava_training.evaluate.scoring import Heard, scored
+from astrollava_training.evaluate.scoring import Heard, rule_of, scored
 
 __all__ = ["JOURNAL", "evaluate"]
 
@@ -55,18 +55,19 @@ def evaluate(
     ------
     InvalidRequest
         The split has fewer than two pictures that can be read, or the folder holds the answers of
-        another evaluation.
+        another evaluation, or a report made otherwise.
     """
     plan = (plan or Plan()).settled(data)
     items = data.chosen(plan.split, plan.limit)
-    described = set(data.vocabulary.descriptions) == set(data.vocabulary.labels)
     voted = any("votes" in item.about for item in data.items)
     asked = Asked.of(
         Choice.of(data.vocabulary),
-        paper=described and similarity.is_installed() if plan.paper is None else plan.paper,
+        paper=plan.wants_paper(data),
         questions=voted if plan.questions is None else plan.questions,
         max_tokens=plan.max_tokens,
     )
+    if out is not None:
+        check_earlier(out, settings(model, data, plan, rule_of(model, data, plan)))
     path = None if out is None else out / JOURNAL
     with contextlib.closing(Journal(path, header(model, data, asked))) as journal:
         nothing = Item(BLANK, model.blank, None, "")

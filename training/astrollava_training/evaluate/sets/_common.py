@@ -7,13 +7,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["DECALS_COUNTS", "hash_of"]
+from astrollava.vocabularies import GALAXY10, Vocabulary
+
+__all__ = ["DECALS_COUNTS", "counts_of", "hash_of"]
 
 #: Pictures in each class of Galaxy10 DECaLS, in the order of its vocabulary.
 DECALS_COUNTS = np.array([1081, 1853, 2645, 2027, 334, 2043, 1829, 2628, 1423, 1873], np.float64)
 
 _CHUNK = 1 << 22
+
+
+def counts_of(vocabulary: Vocabulary) -> NDArray[np.float64] | None:
+    """Return the published number of pictures in each class, None where none is published."""
+    return DECALS_COUNTS if vocabulary is GALAXY10 else None
 
 
 def hash_of(paths: Iterable[Path], root: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from astrollava.vocabularies import GALAXY10, Vocabulary, from_labels
 from astrollava_training.data.facts import LABELS
 from astrollava_training.evaluate.truth import truth_of_label
 
-__all__ = ["OWN", "Classes", "check_stated", "class_place", "classes_of", "truth_of"]
+__all__ = ["OWN", "Classes", "check_stated", "class_place", "classes_of", "meanings_of", "truth_of"]
 
 #: What is stated for labels of one's own, whatever they are called.
 OWN: Final = "own"
@@ -132,6 +132,11 @@ def truth_of(vocabulary: Vocabulary, label: int | None) -> Mapping[str, str]:
     return truth_of_label(LABELS[GALAXY10.labels.index(vocabulary.labels[label])])
 
 
+def meanings_of(vocabulary: Vocabulary) -> tuple[Mapping[str, str], ...]:
+    """Return `truth_of` of each class."""
+    return tuple(truth_of(vocabulary, label) for label in range(len(vocabulary)))
+
+
 def _own(counts: Mapping[str, int], note: str = "") -> Classes:
     names = sorted(counts)
     if len(names) < 2:
@@ -168,6 +173,7 @@ def _joined(counts: Mapping[str, int], known: Mapping[str, int], strange: list[s
     vocabulary = from_labels(
         {**plain, **GALAXY10.answers}, question=GALAXY10.question, name=f"{GALAXY10.name} and {OWN}"
     )
+    vocabulary = replace(vocabulary, descriptions=GALAXY10.descriptions)
     places = {name: vocabulary.labels.index(label) for name, label in extra.items()}
     note = (
         f"{len(known)} of {len(counts)} classes are named as in galaxy10,"

@@ -8,8 +8,8 @@ from typing import Final
 
 from astrollava.errors import InvalidRequest
 from astrollava_training.evaluate.items import Dataset, Item, split_of
-from astrollava_training.evaluate.sets._common import hash_of
-from astrollava_training.evaluate.sets.classes import classes_of, truth_of
+from astrollava_training.evaluate.sets._common import counts_of, hash_of
+from astrollava_training.evaluate.sets.classes import classes_of, meanings_of, truth_of
 from astrollava_training.evaluate.sets.views import FITS, is_fits, views_of
 
 __all__ = ["read"]
@@ -60,6 +60,8 @@ def read(path: Path, vocabulary: str | None = None) -> Dataset:
         classes.vocabulary,
         tuple(items),
         {"folder": path.name, "sha256": hash_of(found, path)},
+        counts_of(classes.vocabulary),
+        meanings_of(classes.vocabulary),
         views=views_of() if all(map(is_fits, found)) else (),
         divided=divided,
         notes=classes.notes,

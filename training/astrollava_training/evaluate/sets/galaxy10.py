@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from astrollava.errors import CorruptImage, InvalidRequest
 from astrollava.vocabularies import GALAXY10, Vocabulary
 from astrollava_training.evaluate.items import Dataset, Item, split_of
-from astrollava_training.evaluate.sets._common import DECALS_COUNTS, hash_of
-from astrollava_training.evaluate.sets.classes import check_stated, truth_of
+from astrollava_training.evaluate.sets._common import counts_of, hash_of
+from astrollava_training.evaluate.sets.classes import check_stated, meanings_of, truth_of
 
 __all__ = ["SDSS", "read"]
 
@@ -130,8 +130,16 @@ def read(path: Path, vocabulary: str | None = None) -> Dataset:
         "credit": "Galaxy10 (Leung & Bovy), Galaxy Zoo, "
         + ("SDSS" if sdss else "DESI Legacy Imaging Surveys"),
     }
-    counts = None if sdss else DECALS_COUNTS
-    return Dataset(kind, known, tuple(items), facts, counts, divided=False, large=True)
+    return Dataset(
+        kind,
+        known,
+        tuple(items),
+        facts,
+        counts_of(known),
+        _SDSS_TRUTH if sdss else meanings_of(known),
+        divided=False,
+        large=True,
+    )
 
 
 def _picture(images: Any, number: int) -> NDArray[np.uint8]:

@@ -13,8 +13,8 @@ from typing import Any, Final
 from astrollava.errors import CorruptImage, InvalidRequest
 from astrollava.vocabularies import GALAXY10
 from astrollava_training.evaluate.items import Dataset, Item, split_of
-from astrollava_training.evaluate.sets._common import DECALS_COUNTS, hash_of
-from astrollava_training.evaluate.sets.classes import Classes, classes_of, truth_of
+from astrollava_training.evaluate.sets._common import counts_of, hash_of
+from astrollava_training.evaluate.sets.classes import Classes, classes_of, meanings_of, truth_of
 
 __all__ = ["read"]
 
@@ -85,7 +85,8 @@ def read(path: Path, vocabulary: str | None = None) -> Dataset:
         classes.vocabulary,
         tuple(items),
         facts,
-        DECALS_COUNTS if classes.vocabulary is GALAXY10 else None,
+        counts_of(classes.vocabulary),
+        meanings_of(classes.vocabulary),
         divided=any(splits),
         notes=classes.notes,
     )

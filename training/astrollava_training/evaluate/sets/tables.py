@@ -15,8 +15,13 @@ from astrollava_training.data.galaxies import facts_of_votes
 from astrollava_training.evaluate.csv_files import csv_rows
 from astrollava_training.evaluate.items import Dataset, Item, split_of
 from astrollava_training.evaluate.sets import gz_decals
-from astrollava_training.evaluate.sets._common import hash_of
-from astrollava_training.evaluate.sets.classes import check_stated, classes_of, truth_of
+from astrollava_training.evaluate.sets._common import counts_of, hash_of
+from astrollava_training.evaluate.sets.classes import (
+    check_stated,
+    classes_of,
+    meanings_of,
+    truth_of,
+)
 from astrollava_training.evaluate.sets.views import is_fits, views_of
 from astrollava_training.evaluate.truth import truth
 
@@ -100,7 +105,15 @@ def _voted(
             raise InvalidRequest(f"{path} makes no sense: row {number}: {error}") from None
         label = None if known.label is None else LABELS.index(known.label)
         items.append(_item(path, row, label, truth(known), {"votes": asdict(known)}))
-    return Dataset(path.stem, GALAXY10, tuple(items), facts, divided=_divided(rows))
+    return Dataset(
+        path.stem,
+        GALAXY10,
+        tuple(items),
+        facts,
+        counts_of(GALAXY10),
+        meanings_of(GALAXY10),
+        divided=_divided(rows),
+    )
 
 
 def _labelled(
@@ -116,6 +129,8 @@ def _labelled(
         classes.vocabulary,
         tuple(items),
         facts,
+        counts_of(classes.vocabulary),
+        meanings_of(classes.vocabulary),
         views=views_of() if all(is_fits(Path(row["image"])) for row in rows) else (),
         divided=_divided(rows),
         notes=classes.notes,
