@@ -20,6 +20,8 @@ from astrollava.hooks.checks import inspect_plugins
 from astrollava.images import read, render
 from plugin_files import Shelf
 
+pytest_plugins = ["pytester"]
+
 GUIDE = "docs/plugins.md"
 
 
@@ -145,6 +147,51 @@ def test_the_guides_exporter_writes_what_bibtex_reads(
     assert text.count("@misc{") == len(testing.sample_results())
     assert text.count("{") == text.count("}")
     assert not re.search(r"(?<!\\)[%&#_$]", text)
+
+
+def needs_of(suite: type) -> dict[str, str]:
+    """Return what a subclass must set or write, and what is said where it has not."""
+    found = {}
+    for name in dir(suite):
+        if name.startswith(("_", "test_")):
+            continue
+        try:
+            given = getattr(suite(), name)
+            if name.startswith(("make", "answer", "file")):
+                given(*[None] * len(inspect.signature(given).parameters))
+        except NotImplementedError as error:
+            found[name] = str(error)
+        except AssertionError:
+            continue  # the service is not to be asked: the suite's own answer
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in testing.__all__ if name.endswith("Suite")])
+def test_what_a_suite_needs_is_in_the_guide_and_told_in_words(guide: str, name: str) -> None:
+    """Without `shape` a reader's tests ended in an AttributeError, and the guide said nothing."""
+    suite = getattr(testing, name)
+    ((needed, more),) = re.findall(rf"^\| `{name}` \| (.*?) \| (.*?) \|$", guide, flags=re.M)
+    must, may = set(re.findall(r"`(\w+)", needed)), set(re.findall(r"`(\w+)", more))
+    # A blank image is for those services that send one.
+    needs = needs_of(suite)
+    assert set(needs) - {"answer_blank"} == must
+    assert [each for each, words in needs.items() if not words] == []
+    attributes = set(inspect.get_annotations(suite))
+    answers = {each for each in vars(suite) if each.startswith(("make", "answer", "file"))}
+    assert attributes | answers == must | may
+    for each in must & attributes:
+        with pytest.raises(NotImplementedError, match=f"{name} lacks it: .*{each} = "):
+            getattr(suite(), each)
+
+
+def test_the_guides_suite_passes(guide: str, pytester: pytest.Pytester) -> None:
+    """What is copied from the guide is the first test that an author runs."""
+    blocks = re.findall(r"^```python\n(.*?)^```", guide, flags=re.M | re.S)
+    (reader,) = (block for block in blocks if "class RawSky(" in block)
+    (suite,) = (block for block in blocks if "class TestRawSky(" in block)
+    pytester.makepyfile(astrollava_example_reader=reader, test_reader=suite)
+    done = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    done.assert_outcomes(passed=8, skipped=1)
 
 
 def test_the_contract_in_the_guide_is_the_one_there_is(guide: str) -> None:

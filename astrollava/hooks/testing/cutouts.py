@@ -22,6 +22,7 @@ from astrollava.errors import (
 )
 from astrollava.hooks.checks import find_faults
 from astrollava.hooks.fetching.measured import TOLERANCE, side_of
+from astrollava.hooks.testing._needed import needed
 from astrollava.hooks.testing.service import FAULTS, Answer, Fault, Request, Service, serving
 from astrollava.images import SkyImage
 
@@ -66,7 +67,9 @@ class FetcherSuite:
         Fault of `FAULTS` that says nothing about this service -> why.
     """
 
-    inside: ClassVar[tuple[float, float]]
+    inside: ClassVar[tuple[float, float]] = needed(
+        "give a position that the survey has, in degrees: inside = (202.47, 47.195)"
+    )
     outside: ClassVar[tuple[float, float] | None] = None
     size: ClassVar[float] = 1.0
     pixels: ClassVar[int] = 64
@@ -88,7 +91,7 @@ class FetcherSuite:
 
     def answer_blank(self, request: Request) -> Answer:
         """Answer with an image that holds no value; only for a service that does that."""
-        raise NotImplementedError
+        raise NotImplementedError("say what a blank image is: def answer_blank(self, request): ...")
 
     @pytest.fixture
     def service(self) -> Iterator[Service]:

@@ -10,6 +10,7 @@ import pytest
 from astrollava.errors import FetchError, FetchTimeout
 from astrollava.hooks.checks import find_faults
 from astrollava.hooks.kinds import Fact, FactProvider
+from astrollava.hooks.testing._needed import needed
 from astrollava.hooks.testing.service import FAULTS, Answer, Fault, Request, Service, serving
 
 __all__ = ["FactProviderSuite"]
@@ -35,7 +36,9 @@ class FactProviderSuite:
         Fault of `FAULTS` that says nothing about this service -> why.
     """
 
-    at: ClassVar[tuple[float, float]]
+    at: ClassVar[tuple[float, float]] = needed(
+        "give a position where `answer` has an object, in degrees: at = (202.47, 47.195)"
+    )
     radius: ClassVar[float] = 60.0
     patience: ClassVar[float] = 1.5
     skip_faults: ClassVar[dict[Fault, str]] = {}

@@ -13,6 +13,7 @@ import pytest
 from astrollava.errors import ImageError, ImageTooLarge
 from astrollava.hooks.checks import find_faults
 from astrollava.hooks.kinds import Exporter, Reader
+from astrollava.hooks.testing._needed import needed
 from astrollava.hooks.testing.samples import sample_results
 from astrollava.hooks.testing.whole import in_place
 from astrollava.images import SkyImage, read, render
@@ -40,7 +41,9 @@ class ReaderSuite:
         Bands, rows and columns of the image in `file`.
     """
 
-    shape: ClassVar[tuple[int, int, int]]
+    shape: ClassVar[tuple[int, int, int]] = needed(
+        "say what image is in `file`: shape = (bands, rows, columns)"
+    )
 
     def make(self) -> Reader:
         """Return the reader."""

@@ -16,6 +16,7 @@ import pytest
 
 from astrollava.hooks import GROUP, Plugins, manager
 from astrollava.hooks.checks import inspect_plugins
+from astrollava.hooks.testing._needed import needed
 
 __all__ = ["PluginSuite", "in_place"]
 
@@ -76,7 +77,9 @@ class PluginSuite:
         The name of the entry point; empty where the plugin is not installed.
     """
 
-    plugin: ClassVar[Any]
+    plugin: ClassVar[Any] = needed(
+        "give the module, or object, that the entry point names: plugin = my_plugin"
+    )
     entry: ClassVar[str] = ""
 
     @pytest.fixture
