@@ -96,3 +96,16 @@ def test_what_cannot_be_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "there are no data at" in capsys.readouterr().err
     assert main(["compare", str(tmp_path), str(tmp_path)]) == 2
     assert "holds no report" in capsys.readouterr().err
+
+
+def test_every_evaluation_in_the_documents_names_its_data() -> None:
+    """One did not, and fails wherever no votes.csv lies."""
+    root = Path(__file__).parents[3]
+    lines = [
+        line
+        for page in (root / "README.md", *(root / "docs").glob("*.md"))
+        for line in page.read_text("utf-8").splitlines()
+        if line.startswith("$ astrollava-train evaluate")
+    ]
+    assert len(lines) >= 4
+    assert all(" --data " in line for line in lines), lines

@@ -16,6 +16,7 @@ from PIL import Image
 from astrollava import images
 from astrollava.errors import CorruptImage, InvalidRequest
 from astrollava.vocabularies import GALAXY10
+from astrollava_training.data import galaxies
 from astrollava_training.data.facts import LABELS
 from astrollava_training.evaluate import open_data
 from astrollava_training.evaluate.items import SPLITS, split_of
@@ -231,6 +232,31 @@ def test_votes_of_galaxy_zoo_2(shared_data: Path) -> None:
     item = next(item for item in data.items if item.label == LABELS.index("barred_spiral"))
     assert item.truth["bar"] == "yes"
     assert item.about["votes"]["bar"]["yes"] > 0.5
+
+
+def test_classes_of_voted_spirals_are_as_the_documents_say(tmp_path: Path) -> None:
+    """How votes become classes was told nowhere."""
+    page = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text("utf-8")
+    columns = [f"{prefix}{name}" for prefix, names in galaxies._COLUMNS.values() for name in names]
+    rows = {
+        "unbarred medium spiral": ((0.5, 0.3), "unbarred_tight_spiral"),
+        "unbarred spiral": ((0.3, 0.5), "unbarred_loose_spiral"),
+        "unbarred loose spiral": ((0.9, 0.1), "unbarred_loose_spiral"),
+        "featureless disk": ((0.9, 0.1), None),
+        "barred disk": ((0.9, 0.1), None),
+    }
+    for name, ((tight, loose), label) in rows.items():
+        assert f"`{name}`" in page or "loose" in name
+        votes = dict.fromkeys(columns, 0.0) | {
+            "t10_arms_winding_a28_tight": tight,
+            "t10_arms_winding_a29_medium": 1 - tight - loose,
+            "t10_arms_winding_a30_loose": loose,
+        }
+        row = {key: str(value) for key, value in votes.items()}
+        assert galaxies.facts_of_votes({**row, "class": name}).label == label
+        assert galaxies.facts_of_votes(row).label is None
+    close = {**row, "t10_arms_winding_a30_loose": "0.85"}
+    assert galaxies.facts_of_votes({**close, "class": "unbarred spiral"}).label is None
 
 
 def decals_row(**votes: float) -> dict[str, str]:

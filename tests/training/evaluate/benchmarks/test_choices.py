@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astrollava.errors import InvalidRequest
-from astrollava_training.evaluate.benchmarks import Question, read_questions
+from astrollava_training.evaluate.benchmarks import Question, choices, read_questions
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -165,3 +165,14 @@ def test_options_are_moved_on_and_found_again() -> None:
         lines = question.choice(shift).question.splitlines()[1:4]
         for letter, line in enumerate(lines):
             assert line[3:] == question.options[question.chosen(letter, shift)]
+
+
+def test_every_field_that_is_read_is_told_in_the_documents() -> None:
+    """They were told in a Python module only, which a user of the command does not open."""
+    page = Path(__file__).parents[4] / "docs" / "trust.md"
+    told = page.read_text("utf-8").partition("## Multiple choice of others")[2]
+    fields = (choices._QUESTION, choices._OPTIONS, choices._ANSWER)
+    more = (choices._IMAGE, choices._CATEGORY, choices._ID, ("hint",))
+    for names in (*fields, *more):
+        for name in names:
+            assert f"`{name}`" in told, name
