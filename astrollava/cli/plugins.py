@@ -136,7 +136,7 @@ def _report(findings: Sequence[Finding]) -> Iterator[str]:
 
 def _said(finding: Finding) -> str:
     """Return what is said of what has no fault."""
-    return finding.needs or finding.status
+    return f"needs {finding.needs}" if finding.needs else finding.status
 
 
 def _rows(there: Plugins) -> Iterator[dict[str, Any]]:
@@ -181,7 +181,8 @@ def _words(row: dict[str, Any]) -> tuple[str, str, str, str]:
         )
         if "astrollava_after_describe" in row["hooks"]:
             said = "; ".join(filter(None, (said, "told of descriptions")))
-        said = "; ".join(filter(None, (row.get("needs", ""), said)))
+        if "needs" in row:
+            said = f"needs {row['needs']}; {said}"
     return row["name"], row["state"], where, said
 
 

@@ -38,7 +38,7 @@ def needs(thing: Any) -> str:
     if not missing:
         return ""
     command = install_hint(thing).rpartition(": ")[2]
-    return f"needs {', '.join(missing)}: {command}"
+    return f"{', '.join(missing)}: {command}"
 
 
 def check_packages(thing: Any) -> None:
