@@ -30,7 +30,7 @@ def test_it_has_not_seen_what_it_is_scored_on(tmp_path: Path) -> None:
     """Class shares of a hash-made 'train' were those of the very pictures scored."""
     data = open_data(folders(tmp_path / "set", {"merging": 30, "barred_spiral": 5}))
     assert data.usual_split("test") == "all"
-    assert data.prior_source("all") == "the published counts"
+    assert data.prior_source("all") == "the published counts of galaxy10"
     assert data.prior("all").max() == pytest.approx(PUBLISHED, abs=1e-3)
     assert data.prior("all").argmax() == 2
     assert (data.prior("train") == data.prior("all")).all()
@@ -66,7 +66,7 @@ def test_the_sdss_file_has_no_published_counts(tmp_path: Path) -> None:
 def test_the_report_says_what_it_is_of(tiny_votes: Path) -> None:
     plan = Plan(split="all", paper=False, resamples=10)
     report = evaluate(Teller(tiny_votes), open_data(tiny_votes), plan)
-    assert "`prior` the commonest by the published counts;" in report.markdown()
+    assert "`prior` the commonest by the published counts of galaxy10;" in report.markdown()
     rows = report.labels["prior"]
     assert rows["top_2"].value >= rows["accuracy"].value
     other = evaluate(Teller(tiny_votes), open_data(tiny_votes), Plan(paper=False, resamples=10))

@@ -173,7 +173,7 @@ class Dataset:
         if any(item.label is not None or item.truth for item in self._training(scored)):
             return "the training split"
         if self.counts is not None:
-            return "the published counts"
+            return f"the published counts of {self.vocabulary.name}"
         return "equal shares of all classes, the first of them"
 
     def _training(self, scored: str) -> tuple[Item, ...]:
