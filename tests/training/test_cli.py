@@ -181,6 +181,26 @@ def test_data_that_are_not_found_name_the_option_that_finds_them(
     assert "the folder that --data names" in str(caught.value)
 
 
+@pytest.mark.parametrize("named", ["file", "file/run"])
+@pytest.mark.parametrize("command", [["run", "astrollava-7b"], ["tower", "tower"]])
+def test_a_run_into_a_file_is_refused_in_words(
+    command: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ "file/cache: Not a directory" came after the weights had been read."""
+    (tmp_path / "file").touch()
+    assert main([*command, "--data", str(tmp_path), "-o", str(tmp_path / named)]) == 2
+    assert f"{tmp_path / 'file'} is a file. Expected a folder for" in capsys.readouterr().err
+
+
+def test_a_command_without_stages_that_is_stopped_speaks_of_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``evaluate`` said that its finished stages are kept."""
+    monkeypatch.setattr("astrollava_training.commands.evaluate._evaluate", failing(STOPPED))
+    assert main(["evaluate"]) == 130
+    assert capsys.readouterr().err == "astrollava-train: stopped\n"
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])
 def test_a_device_that_is_none_is_an_error_of_one_line(
     device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -196,7 +216,10 @@ def test_a_device_that_is_none_is_an_error_of_one_line(
     assert f"there is no device {device!r}. Expected cpu" in line
 
 
-def failing(error: Exception) -> Callable[[argparse.Namespace], None]:
+STOPPED = KeyboardInterrupt()
+
+
+def failing(error: BaseException) -> Callable[[argparse.Namespace], None]:
     def work(_: argparse.Namespace) -> None:
         raise error
 

@@ -10,10 +10,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from tempfile import NamedTemporaryFile
 
@@ -58,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when done, 2 for what was asked for wrongly or cannot be done, 130 for Ctrl-C, 141 where
-        whoever read the output went away, 1 for what nobody expected.
+        0 when done, 2 for what was asked for wrongly or cannot be done, 130 for Ctrl-C, 143 for
+        SIGTERM, 141 where whoever read the output went away, 1 for what nobody expected.
     """
     open_closed_streams()
     try:
@@ -76,15 +78,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: batch systems stop by it what has used up its time."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does, where nobody has said what else it should do."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    owner = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        if os.getpid() != owner:  # a worker that was forked, and is to end without a word
+            os._exit(128 + number)
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     given = _parser().parse_args(arguments)
     try:
-        given.work(given)
+        with _terminable():
+            given.work(given)
     except BrokenPipeError:
         raise
-    except KeyboardInterrupt:
-        print("astrollava-train: stopped. Finished stages are kept", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"astrollava-train: stopped{str(stop) and f'. {stop}'}", file=sys.stderr)
+        return 143 if isinstance(stop, _Terminated) else 130
     except Exception as error:
         expected = isinstance(error, AstrollavaError | ValueError | OSError)
         print(f"astrollava-train: {_told(error, expected=expected)}", file=sys.stderr)

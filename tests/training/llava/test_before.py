@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ from astrollava.errors import (  # noqa: E402
 )
 from astrollava_training.cli import main  # noqa: E402
 from astrollava_training.llava.exporting import load  # noqa: E402
+from astrollava_training.llava.folder import goes_on  # noqa: E402
 from astrollava_training.llava.run import run  # noqa: E402
+from astrollava_training.loop.saving import Keeper  # noqa: E402
 from astrollava_training.parts import fingerprint  # noqa: E402
 from astrollava_training.recipe import LlavaRecipe, Stage  # noqa: E402
 
@@ -192,6 +196,44 @@ def test_conversations_about_pictures_held_out_are_counted(
     counts = "1 held out and 5 set aside about the same pictures"
     assert f"6 conversations to learn from, {counts}, 0 left out" in capsys.readouterr().err
     assert f" {counts}.</p>" in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_stopped_says_how_it_goes_on(
+    written: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, kind: signal.Signals,
+) -> None:  # fmt: skip
+    """Ctrl-C did not name ``--resume``, and SIGTERM, by which batch systems stop, said nothing."""
+    out = tmp_path / "run"
+    given = ["run", str(written), "--data", str(data), "-o", str(out), "--device", "cpu"]
+    given += ["--workers", "0", "--set", "train.epochs=1", "--set", "train.save_every=3"]
+    whole, left = Keeper.settle, [0]
+
+    def settle(self: Keeper, *, wait: bool = False) -> None:
+        whole(self, wait=True)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), kind)
+
+    def stopped(steps: int, *more: str) -> str:
+        left[0] = steps
+        assert main([*given, *more]) == 128 + kind
+        told = capsys.readouterr().err
+        assert "Traceback" not in told
+        return told.splitlines()[-1]
+
+    monkeypatch.setattr(Keeper, "settle", settle)
+    begins = "astrollava-train: stopped. With --resume the same command goes on with stage 1, from "
+    assert stopped(2) == f"{begins}its first step: no checkpoint was kept yet (train.save_every)"
+    # The checkpoint of step 3 is settled at step 4, which is the fourth of this process.
+    assert stopped(4, "--resume") == f"{begins}step 3"
+    left[0] = 0
+    assert main([*given, "--resume", "--stage", "1"]) == 0
+    assert goes_on(out, (1, 2)) == (
+        "Stage 1 is finished and kept. The same command goes on with stage 2, which was not begun"
+    )
+    assert goes_on(out, (1,)) == "Stage 1 is finished and kept."
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_before_its_first_checkpoint_a_stage_may_be_begun_by_another_recipe(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +60,13 @@ def add_parser(commands: Any) -> None:
             "--data",
             type=Path,
             metavar="PATH",
-            help="folder that the recipe's files are in (default: this one); of a recipe from"
-            f" scratch the table of votes, pictures beside it (default: {VOTES})",
+            help="folder that the recipe's files are in (default: this one)"
+            + (
+                f"; of a recipe from scratch the table of votes, pictures beside it"
+                f" (default: {VOTES})"
+                if command is run
+                else ""
+            ),
         )
         add_set(command, "; train.KEY reaches the stages that are run")
         add_device(command)
@@ -86,8 +93,16 @@ def _run(given: argparse.Namespace) -> None:
         raise InvalidRequest(
             f"{given.recipe} is no recipe of a tower", expected='kind = "tower"', hint="Use run"
         )
+    for folder in (out, *out.parents):
+        if folder.exists() and not folder.is_dir():
+            raise InvalidRequest(
+                f"{folder} is a file",
+                expected="a folder for the run: a new one, or one that holds it already",
+                hint="Name one with -o",
+            )
     if isinstance(recipe, Recipe):
-        _scratch(recipe, given, out)
+        with _stoppable(lambda: "The same command goes on after the last finished stage"):
+            _scratch(recipe, given, out)
         return
     root = given.data or Path()
     if not root.is_dir():
@@ -97,21 +112,25 @@ def _run(given: argparse.Namespace) -> None:
         from astrollava_training.contrastive.run import run as train_tower
 
         _no_stage(given)
-        train_tower(
-            recipe, root, out, resume=given.resume, device=given.device, workers=given.workers
-        )
+        with _stoppable(lambda: _tower_goes_on(out)):
+            train_tower(
+                recipe, root, out, resume=given.resume, device=given.device, workers=given.workers
+            )
     else:
+        from astrollava_training.llava.folder import goes_on
         from astrollava_training.llava.run import run
 
-        run(
-            recipe,
-            root,
-            out,
-            stages=None if given.stage is None else stages,
-            resume=given.resume,
-            device=given.device,
-            workers=given.workers,
-        )
+        asked = None if given.stage is None else stages
+        with _stoppable(lambda: goes_on(out, asked or list(recipe.stages))):
+            run(
+                recipe,
+                root,
+                out,
+                stages=asked,
+                resume=given.resume,
+                device=given.device,
+                workers=given.workers,
+            )
     if os.environ.get("RANK", "0") == "0":
         print(f"{out}: finished")
 
@@ -124,6 +143,24 @@ def _scratch(recipe: Any, given: argparse.Namespace, out: Path) -> None:
     votes = find_votes(given.data)
     run(recipe, votes, out, device=find_device(given.device), workers=given.workers)
     print(f"{out}: finished; see {out / 'log.jsonl'}")
+
+
+@contextmanager
+def _stoppable(told: Callable[[], str]) -> Iterator[None]:
+    """Let what stops a run on its way, Ctrl-C or SIGTERM, say how it is gone on with."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.args = (told(),)
+        raise
+
+
+def _tower_goes_on(out: Path) -> str:
+    from astrollava_training.loop.saving import CHECKPOINTS, kept, step_of
+
+    if found := kept(out / CHECKPOINTS):
+        return f"With --resume the same command goes on from step {step_of(found[-1])}"
+    return "No checkpoint was kept yet (train.save_every): the same command begins anew"
 
 
 def _no_stage(given: argparse.Namespace) -> None:

@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from astrollava.errors import InvalidRequest, ModelNotFound
-from astrollava_training.loop.saving import CHECKPOINTS, kept
+from astrollava_training.loop.saving import CHECKPOINTS, kept, step_of
 from astrollava_training.loop.stage import WEIGHTS
 from astrollava_training.recipe import LlavaRecipe
 from astrollava_training.tables import build
 
-__all__ = ["check", "finished", "read_proof", "read_recipe", "write_proof", "write_recipe"]
+__all__ = [
+    "check",
+    "finished",
+    "goes_on",
+    "read_proof",
+    "read_recipe",
+    "write_proof",
+    "write_recipe",
+]
 
 _PROOF: Final = "proof.json"
 _RECIPE: Final = "recipe.json"
@@ -72,6 +80,34 @@ def read_recipe(out: Path, stage: int | None = None) -> LlavaRecipe:
 
 def _finishing(out: Path) -> str:
     return f"`astrollava-train run RECIPE -o {out} --resume`"
+
+
+def goes_on(out: Path, asked: Sequence[int]) -> str:
+    """Say how a run that was stopped is gone on with, and from where.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the run.
+    asked : sequence of int
+        The stages that it was to train.
+    """
+    done = [number for number in asked if finished(out, number)]
+    said = f"Stage {done[-1]} is finished and kept. " if done else ""
+    waiting = [number for number in asked if number not in done]
+    if not waiting:
+        return said.rstrip()
+    number = waiting[0]
+    folder = out / f"stage{number}"
+    if not (folder / _RECIPE).is_file():
+        return f"{said}The same command goes on with stage {number}, which was not begun"
+    if (folder / WEIGHTS).is_file():
+        where = "from its last step"
+    elif found := kept(folder / CHECKPOINTS):
+        where = f"from step {step_of(found[-1])}"
+    else:
+        where = "from its first step: no checkpoint was kept yet (train.save_every)"
+    return f"{said}With --resume the same command goes on with stage {number}, {where}"
 
 
 def write_recipe(recipe: LlavaRecipe, out: Path, number: int) -> None:

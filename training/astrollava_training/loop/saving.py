@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from astrollava.errors import HashMismatch, InvalidRequest
 from astrollava_training.loop.spread import World
 
-__all__ = ["CHECKPOINTS", "Keeper", "kept", "write_whole"]
+__all__ = ["CHECKPOINTS", "Keeper", "kept", "step_of", "write_whole"]
 
 CHECKPOINTS = "checkpoints"
 """Name of their folder, inside that of a stage."""
@@ -33,6 +33,11 @@ CHECKPOINTS = "checkpoints"
 def kept(folder: Path) -> list[Path]:
     """Return the whole checkpoints in their folder, the oldest first."""
     return sorted(folder.glob("step-*[0-9]"))
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the steps that were done when a checkpoint of `kept` was taken."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 class Keeper:
