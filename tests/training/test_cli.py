@@ -19,7 +19,7 @@ from astrollava.errors import InvalidRequest  # noqa: E402
 from astrollava_training import cli  # noqa: E402
 from astrollava_training.cli import main  # noqa: E402
 from astrollava_training.dataset.rows import find_files  # noqa: E402
-from astrollava_training.kinds import PACKAGED, find_recipe, packaged  # noqa: E402
+from astrollava_training.kinds import PACKAGED, find_recipe, load_any, packaged  # noqa: E402
 
 HERE = Path(__file__).parents[2]
 
@@ -109,9 +109,25 @@ def test_help_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in told
 
 
+def test_recipes_lie_where_the_command_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The guide said that the help tells where to find one to copy, and it told names alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tower").touch()
+    assert main(["recipes"]) == 0
+    listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert list(listed) == packaged()
+    assert all(load_any(file).name == name for name, file in listed.items())
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "`astrollava-train recipes`" in " ".join(capsys.readouterr().out.split())
+    assert "`astrollava-train recipes`" in (HERE / "docs" / "training.md").read_text("utf-8")
+
+
 COMMANDS = (
     *("run", "tower", "export", "bench", "evaluate", "compare", "trust", "questions", "retention"),
-    *("ratings", "ratings sheet", "ratings score", "publish"),
+    *("recipes", "ratings", "ratings sheet", "ratings score", "publish"),
 )
 
 

@@ -28,6 +28,7 @@ __all__ = ["main"]
 #: Modules with an ``add_parser`` of their own; see `astrollava_training.commands`.
 _COMMANDS = (
     "astrollava_training.commands.run",
+    "astrollava_training.commands.recipes",
     "astrollava_training.commands.export",
     "astrollava_training.commands.bench",
     "astrollava_training.commands.evaluate",

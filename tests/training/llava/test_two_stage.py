@@ -126,6 +126,40 @@ def test_the_pair_says_through_describer_what_torch_says(
     assert_says_the_same(trained, data, tmp_path)
 
 
+def test_the_guide_s_script_runs_as_a_script(written: Path, data: Path, tmp_path: Path) -> None:
+    """Saved as it stood, it ended in BrokenProcessPool: its processes began to train, too."""
+    guide = (Path(__file__).parents[3] / "docs" / "training.md").read_text("utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```", guide, flags=re.M | re.S)
+    for theirs, ours in {
+        '"astrollava-small"': repr(str(written)),
+        'Path("data")': f"Path({str(data)!r})",
+        'quantize="q4_k_m"': 'quantize="q8_0"',
+    }.items():
+        assert theirs in code
+        code = code.replace(theirs, ours)
+    (tmp_path / "mine.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "verdict" in done.stdout
+
+
+def test_fewer_bits_are_expected_to_differ(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sound model ended in "not the same", without a word of what that is held against."""
+    told = {}
+    for kind in ("f16", "q4_0"):
+        out = tmp_path / kind
+        assert main(["export", str(trained), "-o", str(out), "--quantize", kind]) == 0
+        told[kind] = (capsys.readouterr().out, (out / "parity.txt").read_text("utf-8"))
+    assert all("verdict" in text and "limits" not in text for text in told["f16"])
+    for text in told["q4_0"]:
+        assert "not the same" in text
+        assert "limits of this verdict are those of 16 bits" in text
+
+
 def test_stage_by_stage_is_the_same_as_both(
     trained: Path, written: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

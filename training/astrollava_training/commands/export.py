@@ -60,7 +60,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _export(given: argparse.Namespace) -> None:
-    from astrollava_training.llava.exporting import export
+    from astrollava_training.llava.exporting import explained, export
 
     files, report = export(
         given.run,
@@ -73,4 +73,7 @@ def _export(given: argparse.Namespace) -> None:
     )
     size = (files.text.stat().st_size + files.mmproj.stat().st_size) / 1e6
     print("In 16 bits the pair computes what torch computes. What is stored, against torch:\n")
-    print(f"{report}\n\n{given.out}: {size:.1f} MB; see {given.out / 'parity.txt'}")
+    print(f"{report}\n")
+    if note := explained(report):
+        print(f"{note}\n")
+    print(f"{given.out}: {size:.1f} MB; see {given.out / 'parity.txt'}")

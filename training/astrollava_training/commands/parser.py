@@ -60,7 +60,8 @@ def add_recipe(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "recipe",
         type=Path,
-        help=f"a TOML file, or the name of one that comes along: {', '.join(packaged())}",
+        help=f"a TOML file, or the name of one that comes along: {', '.join(packaged())};"
+        " `astrollava-train recipes` says where these lie",
     )
 
 

@@ -156,10 +156,20 @@ def export(
     return files, report
 
 
+def explained(report: ParityReport) -> str:
+    """Say what a verdict on a pair stored by `export` means, or nothing where it is the same."""
+    if report.is_same:
+        return ""
+    return (
+        "The limits of this verdict are those of 16 bits, within which the pair was proven to be "
+        "the model. It is stored in fewer: it is expected to differ, and the figures say how far."
+    )
+
+
 def _write(out: Path, whole: ParityReport, report: ParityReport) -> None:
     values = {_WHOLE: whole.to_dict(), "stored": report.to_dict()}
     (out / f"{_REPORT}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    parts = [f"At {_WHOLE}, against torch:", whole, "As stored here, against torch:", report]
     (out / f"{_REPORT}.txt").write_text(
-        f"At {_WHOLE}, against torch:\n\n{whole}\n\nAs stored here, against torch:\n\n{report}\n",
-        encoding="utf-8",
+        "\n\n".join(filter(None, [*map(str, parts), explained(report)])) + "\n", encoding="utf-8"
     )
