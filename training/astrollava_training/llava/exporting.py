@@ -22,7 +22,7 @@ from astrollava_training.llava.lora import merge_adapters
 from astrollava_training.llava.run import restore
 from astrollava_training.recipe import LlavaRecipe
 
-__all__ = ["export", "load", "save"]
+__all__ = ["explained", "export", "load", "save"]
 
 #: What is compared before fewer bits are. In bf16 llama.cpp rounds activations, too, to eight bits.
 _WHOLE: Final = "f16"
