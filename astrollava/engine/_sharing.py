@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import TracebackType
 
 from astrollava.engine._turns import Turns
 
@@ -70,10 +69,5 @@ class _InTurn(AbstractContextManager[int]):
         self._turns.__enter__()
         return self._threads()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._turns.__exit__(kind, error, trace)
+    def __exit__(self, *failure: object) -> None:
+        self._turns.__exit__(None, None, None)
