@@ -107,7 +107,8 @@ def _object_light(
     planes: Sequence[NDArray[np.float32]], sigmas: Sequence[float]
 ) -> list[float] | None:
     """Return the light of what stands out of the noise in each band, if anything does in all."""
-    stack = [plane / sigma for plane, sigma in zip(planes, sigmas, strict=True)]
+    # In double precision: beside almost no noise, light is more times it than a float holds.
+    stack = [plane.astype(np.float64) / sigma for plane, sigma in zip(planes, sigmas, strict=True)]
     bright = np.mean(stack, axis=0) > 10.0
     if not bright.any():
         return None

@@ -110,5 +110,7 @@ def fill_bad(plane: NDArray[np.float32], level: float) -> NDArray[np.float32]:
     has_good = np.isfinite(near).any(axis=1)
     filled[rows, columns] = level
     if has_good.any():
-        filled[rows[has_good], columns[has_good]] = np.nanmedian(near[has_good], axis=1)
+        # In double precision: the median of an even number is half of a sum, which could overflow.
+        values = near[has_good].astype(np.float64)
+        filled[rows[has_good], columns[has_good]] = np.nanmedian(values, axis=1)
     return filled

@@ -27,6 +27,9 @@ _WHITE_PERCENTILE = 99.7
 _MEDIAN_SHADE = 0.35
 # The softening of asinh stays within what eight bits can show.
 _SOFTEST, _HARDEST = 1.0, 0.002
+# Noise of this size needs no unit of its own.
+_ORDINARY = 1e-20, 1e6
+_FLOATS = float(np.finfo(np.float32).min), float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def paint(
     skies = [measure(p) if np.isfinite(p).any() else Sky(0.0, 0.0, True) for p in planes]
     good = [p[np.isfinite(p)].astype(np.float64) for p in planes]
     filled = [fill_bad(p, sky.level) for p, sky in zip(planes, skies, strict=True)]
-    weights = _weights(filled, names, skies, calibrated)
+    weights = _weights(filled, names, skies, calibrated, _unit(filled, skies))
     if len(planes) > 1:
         filled = _borrow(planes, filled, skies, weights)
     light = np.mean(
@@ -118,10 +121,26 @@ def paint(
 
 
 def _levelled(plane: NDArray[np.float32], level: float, scale: float) -> NDArray[np.float32]:
-    # In double precision: a faint signal on a high level would be lost to rounding. The bounds keep
-    # hot pixels finite in what follows; white is 1.
-    scaled = (plane.astype(np.float64) - level) / scale
-    return np.clip(scaled, -1e15, 1e15).astype(np.float32)
+    # The bounds keep hot pixels finite in what follows; white is 1.
+    return np.clip(_bare(plane, level, scale), -1e15, 1e15).astype(np.float32)
+
+
+def _bare(plane: NDArray[np.float32], level: float, scale: float) -> NDArray[np.float64]:
+    # In double precision: a faint signal on a high level would be lost to rounding.
+    return (plane.astype(np.float64) - level) / scale
+
+
+def _unit(planes: Sequence[NDArray[np.float32]], skies: Sequence[Sky]) -> float:
+    """Return what to measure the light in: 1 for ordinary numbers, a power of two for others.
+
+    In W/Hz or in solar luminosities every pixel of a galaxy lies beyond the bounds that are for hot
+    ones. A power of two changes no digit.
+    """
+    size = max(sky.sigma for sky in skies)
+    if size <= 0:
+        away = [np.abs(_bare(p, s.level, 1.0)) for p, s in zip(planes, skies, strict=True)]
+        size = max((float(np.median(a[a > 0])) for a in away if a.any()), default=1.0)
+    return 1.0 if _ORDINARY[0] < size < _ORDINARY[1] else 2.0 ** round(math.log2(size))
 
 
 def _borrow(
@@ -137,13 +156,14 @@ def _borrow(
     if not some.any():
         return list(filled)
     bare = np.stack(
-        [(p[some] - s.level) / w for p, s, w in zip(filled, skies, weights, strict=True)]
+        [_bare(p[some], s.level, w) for p, s, w in zip(filled, skies, weights, strict=True)]
     )
     light = np.sum(bare * good[:, some], axis=0) / count[some]
     borrowed = []
     for plane, has, sky, weight in zip(filled, good, skies, weights, strict=True):
         whole = plane.copy()
-        whole[some] = np.where(has[some], plane[some], sky.level + weight * light)
+        lent = np.clip(sky.level + weight * light, *_FLOATS)
+        whole[some] = np.where(has[some], plane[some], lent)
         borrowed.append(whole)
     return borrowed
 
@@ -153,15 +173,14 @@ def _weights(
     names: Sequence[str],
     skies: Sequence[Sky],
     calibrated: bool,
+    unit: float,
 ) -> list[float]:
-    if len(planes) == 1:
-        return [1.0]
-    sigmas = [sky.sigma for sky in skies]
-    if min(sigmas) <= 0:
+    sigmas = [sky.sigma / unit for sky in skies]
+    if len(planes) == 1 or min(sigmas) <= 0:
         # Without noise in a band there is nothing to measure colours against.
-        return [1.0] * len(planes)
-    bare = [_levelled(p, sky.level, 1.0) for p, sky in zip(planes, skies, strict=True)]
-    return balance(bare, names, sigmas, calibrated=calibrated)
+        return [unit] * len(planes)
+    bare = [_levelled(p, sky.level, unit) for p, sky in zip(planes, skies, strict=True)]
+    return [unit * weight for weight in balance(bare, names, sigmas, calibrated=calibrated)]
 
 
 def _overall(light: NDArray[np.float32], skies: Sequence[Sky], weights: Sequence[float]) -> Sky:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -20,8 +20,18 @@ intervals = st.sampled_from([None, "zscale", "percentile:99", "minmax", (-1.0, 5
 stretches = st.sampled_from([None, "linear", "log", "asinh", "sqrt", "power:0.5"])
 combines = st.sampled_from([None, "simple", "lupton", "lupton:3"])
 
+# A bad pixel between two whose sum no float holds; a band that lends where its own noise is nothing
+# beside the other's light.
+HUGE = np.array([[[np.inf], [1.7014118e38]]], dtype=np.float32)
+LENT = np.zeros((3, 3, 11), dtype=np.float32)
+LENT[0, 0, :3] = 2.0873266e16, 0.5, 1.0
+LENT[1, 0, [1, 9]] = 8.1511528e21, 5.5
+LENT[2, 1, [0, 5]] = 7.0, 1.5
+
 
 @settings(max_examples=80)
+@example(HUGE, (2, 1), "pad", None, None, None)
+@example(LENT, (3, 10), "crop", None, None, None)
 @given(wild, sizes, rules, intervals, stretches, combines)
 def test_any_values_give_a_picture(planes, size, rule, interval, stretch, combine) -> None:  # type: ignore[no-untyped-def]
     """No NaN, infinity, overflow or shape may raise, warn, or change the input."""
@@ -73,3 +83,19 @@ def test_the_order_of_bands_does_not_matter(planes, side, rule) -> None:  # type
     forward = render(SkyImage(planes, names), size=(side, side), rule=rule).rgb
     backward = render(SkyImage(planes[::-1], names[::-1]), size=(side, side), rule=rule).rgb
     np.testing.assert_array_equal(forward, backward)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 1000), st.integers(1, 3), st.sampled_from([0.0, 0.05]), st.integers(-90, 110))
+def test_the_unit_of_the_pixels_does_not_matter(seed, bands, noise, power) -> None:  # type: ignore[no-untyped-def]
+    """In W/Hz or in solar luminosities a galaxy looks as it does in nanomaggies."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:24, :20]
+    light = np.exp(-np.hypot(x - rng.normal(10, 2), y - rng.normal(12, 2)) / rng.uniform(1, 4))
+    flux = rng.uniform(1, 100, (bands, 1, 1)) * light + noise * rng.normal(size=(bands, 24, 20))
+    names = ("g", "r", "z")[:bands]
+    plain, scaled = (
+        render(SkyImage((flux * factor).astype(np.float32), names), size=(24, 20))
+        for factor in (1.0, 2.0**power)
+    )
+    np.testing.assert_array_equal(plain.rgb, scaled.rgb)
