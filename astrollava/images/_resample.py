@@ -97,11 +97,13 @@ def resample(plane: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
     if good.all():
         return _resize(plane, frame)
     weight = _resize(good.astype(np.float32), frame)
-    value = _resize(np.where(good, plane, np.float32(0)), frame)
+    # In double precision: next to the largest float, rounding would make a mean of it infinite.
+    value = _resize(np.where(good, plane, np.float32(0)), frame).astype(np.float64)
     enough = weight > _LEAST_WEIGHT
-    out = np.full(weight.shape, np.nan, dtype=np.float32)
+    out = np.full(weight.shape, np.nan)
     np.divide(value, weight, out=out, where=enough)
-    return out
+    largest = float(np.finfo(np.float32).max)
+    return np.clip(out, -largest, largest).astype(np.float32)
 
 
 def resample_picture(shades: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:

@@ -29,6 +29,8 @@ _MEDIAN_SHADE = 0.35
 _SOFTEST, _HARDEST = 1.0, 0.002
 # Noise of this size needs no unit of its own.
 _ORDINARY = 1e-20, 1e6
+# Keeps hot pixels finite in what follows, where white is 1.
+_BOUND = 1e15
 _FLOATS = float(np.finfo(np.float32).min), float(np.finfo(np.float32).max)
 
 
@@ -104,7 +106,10 @@ def paint(
             for band, values in enumerate(good)
         )
     scaled = [_levelled(p, lo, hi - lo) for p, (lo, hi) in zip(filled, limits, strict=True)]
-    grounds = [(s.level - lo) / (hi - lo) for s, (lo, hi) in zip(skies, limits, strict=True)]
+    grounds = [
+        min(max((s.level - lo) / (hi - lo), -_BOUND), _BOUND)
+        for s, (lo, hi) in zip(skies, limits, strict=True)
+    ]
     used = stretch or _automatic_stretch(scaled, skies, limits)
     mixed = combine or Combine("simple", 5.0)
     shades = _grey(scaled[0], used) if len(planes) == 1 else _mix(scaled, grounds, used, mixed)
@@ -121,8 +126,7 @@ def paint(
 
 
 def _levelled(plane: NDArray[np.float32], level: float, scale: float) -> NDArray[np.float32]:
-    # The bounds keep hot pixels finite in what follows; white is 1.
-    return np.clip(_bare(plane, level, scale), -1e15, 1e15).astype(np.float32)
+    return np.clip(_bare(plane, level, scale), -_BOUND, _BOUND).astype(np.float32)
 
 
 def _bare(plane: NDArray[np.float32], level: float, scale: float) -> NDArray[np.float64]:

@@ -329,8 +329,12 @@ def _good_planes(image: SkyImage, planes: Sequence[int]) -> list[NDArray[np.floa
     if len(values) > 1:
         zero = [plane == 0 for plane in values]
         all_zero = np.all(zero, axis=0)
+        # A band that is nothing but zeros was not observed here, unless photons are counted.
+        fractional = any(np.any(v[np.isfinite(v)] % 1) for v in values)
         values = [
-            np.where(z & ~all_zero, np.float32(np.nan), v) if zeros_mean_no_data(v) else v
+            np.where(z & ~all_zero, np.float32(np.nan), v)
+            if zeros_mean_no_data(v) or (fractional and z.all())
+            else v
             for z, v in zip(zero, values, strict=True)
         ]
     return values
