@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["open_closed_streams"]
+__all__ = ["forget_no_width", "open_closed_streams"]
 
 
 def open_closed_streams() -> None:
@@ -25,3 +25,12 @@ def open_closed_streams() -> None:
                 os.dup2(null, number)
                 os.close(null)
         setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def forget_no_width() -> None:
+    """Let ``COLUMNS=0``, as from a terminal that has no size yet, stand for nothing.
+
+    `shutil.get_terminal_size` takes it so; what rich lays out for no column would be empty.
+    """
+    if os.environ.get("COLUMNS", "").strip() == "0":
+        del os.environ["COLUMNS"]

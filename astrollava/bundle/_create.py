@@ -217,7 +217,11 @@ def _collect(
         if path.is_dir():
             found += _images_in(path, left_out)
         elif not path.is_file():
-            raise InvalidRequest(f"there is no file or folder {path}", expected="cutouts")
+            raise InvalidRequest(
+                f"there is no file or folder {path}",
+                expected="cutouts",
+                hint="One of an object or a position is made first: astrollava fetch",
+            )
         elif not _is_image(path):
             raise InvalidRequest(
                 f"the cutout {path} is no image by its ending",

@@ -26,7 +26,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from astrollava._standard_streams import open_closed_streams
+from astrollava._standard_streams import forget_no_width, open_closed_streams
 
 __all__ = ["main"]
 
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     code: int | str | None = 0
     open_closed_streams()
+    forget_no_width()
     try:
         # Imported here so that a Ctrl-C during the imports is caught too.
         from astrollava.cli._interrupts import INTERRUPTED, keep_interrupts, stop_at_once

@@ -103,7 +103,7 @@ def resample(plane: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
     out = np.full(weight.shape, np.nan)
     np.divide(value, weight, out=out, where=enough)
     largest = float(np.finfo(np.float32).max)
-    return np.clip(out, -largest, largest).astype(np.float32)
+    return np.asarray(np.clip(out, -largest, largest), dtype=np.float32)
 
 
 def resample_picture(shades: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:

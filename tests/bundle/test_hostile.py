@@ -244,6 +244,7 @@ def test_names_that_mean_something_else_are_not_given(pair: Path, tmp_path: Path
         ({"settings": {"colour": 3}}, "no setting 'colour'"),
         ({"settings": {"seed": "x"}}, "seed is 'x'"),
         ({"cutouts": ["nowhere.fits"]}, "no file or folder nowhere.fits"),
+        ({"cutouts": ["M51"]}, "astrollava fetch"),
     ],
 )
 def test_wrong_arguments_are_named(

@@ -95,6 +95,12 @@ def test_every_command_has_help(name: str) -> None:
     assert name in done.stdout
 
 
+def test_a_terminal_of_no_width_shows_the_help_all_the_same() -> None:
+    """COLUMNS=0, as some shells in editors and schedulers say, left every line empty."""
+    done = run("describe", "--help", COLUMNS="0")
+    assert "Usage: astrollava describe" in done.stdout
+
+
 def test_what_it_was_never_taught_is_said_beside_the_answer_in_one_line() -> None:
     """An answer in circles stood there as any other; repeated whole, it would hide the note."""
     done = run("ask", example(), "Are there tidal tails?")
