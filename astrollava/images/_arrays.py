@@ -72,8 +72,9 @@ def from_sky_image(image: SkyImage, request: Request) -> SkyImage:
     if not window.whole:
         source["cutout"] = window.record()
     mask = image.mask
+    pixels, _ = load(image.pixels, layout, window, in_pieces=True)
     return SkyImage(
-        load(image.pixels, layout, window, in_pieces=True),
+        pixels,
         layout.names,
         wcs=window.wcs,
         unit=image.unit,
@@ -83,6 +84,7 @@ def from_sky_image(image: SkyImage, request: Request) -> SkyImage:
         display=image.display,
         source=source,
         red_last=image.red_last or request.bands is not None,
+        scale=image.scale,
     )
 
 
@@ -133,7 +135,7 @@ def _build(
     sky, note = (None, None) if wcs is None else celestial(wcs)
     window = open_window(layout, sky, request.cutout)
     check_size(layout, window, request.max_pixels, what=what)
-    pixels = load(array, layout, window, in_pieces=True)
+    pixels, scale = load(array, layout, window, in_pieces=True)
     if last and array.dtype.kind == "f" and len(array) == 3:
         _warn_of_a_picture(pixels, shape)
     bad = None
@@ -157,6 +159,7 @@ def _build(
         display=eight_bit,
         source=source,
         red_last=request.bands is not None,
+        scale=scale,
     )
 
 

@@ -104,7 +104,7 @@ def _from_hdu(hdu: Any, request: Request, source: dict[str, Any], what: str) -> 
     # Three planes of 8 bits without names of bands are a picture that was saved as FITS.
     bare = _planes_in(shape) == 3 and layout.names == unnamed(3)
     picture = colour and (bare or layout.names == ("R", "G", "B"))
-    pixels = load(section, layout, window, in_pieces=not compressed)
+    pixels, scale = load(section, layout, window, in_pieces=not compressed)
     meta = keywords(header)
     if note is not None:
         meta["wcs_note"] = note
@@ -125,6 +125,7 @@ def _from_hdu(hdu: Any, request: Request, source: dict[str, Any], what: str) -> 
         display=picture,
         source=source,
         red_last=request.bands is not None,
+        scale=scale,
     )
 
 

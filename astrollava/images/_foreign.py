@@ -94,6 +94,7 @@ def _read(
         display=image.display,
         source={**source, "plugin": offer.to_dict()},
         red_last=image.red_last,
+        scale=image.scale,
     )
     return from_sky_image(read, request)
 

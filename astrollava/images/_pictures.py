@@ -90,13 +90,15 @@ def from_pil(picture: Image, request: Request, source: dict[str, Any], *, what: 
     layout = lay_out(shape, names, request.bands, what=what)
     window = open_window(layout, None, request.cutout)
     check_size(layout, window, request.max_pixels, what=what)
-    pixels = load(_decoded(picture, data, grey, what), layout, window, in_pieces=True)
+    pixels, scale = load(_decoded(picture, data, grey, what), layout, window, in_pieces=True)
     source = {**source, "shape": list(shape)}
     if not window.whole:
         source["cutout"] = window.record()
     if "sha256" not in source:
         source |= {"sha256": sha256_of_pixels(pixels), "sha256_of": "pixels"}
-    return SkyImage(pixels, layout.names, origin="upper", display=not data, source=source)
+    return SkyImage(
+        pixels, layout.names, origin="upper", display=not data, source=source, scale=scale
+    )
 
 
 def _upright(picture: Image, what: str) -> Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from astrollava.errors import (
     InvalidRequest,
     UnsupportedImage,
 )
+from astrollava.images._precision import divisor, is_wide, needs_divisor
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -284,22 +285,37 @@ def check_size(layout: Layout, window: Window, max_pixels: int, *, what: str) ->
         )
 
 
-def load(section: Any, layout: Layout, window: Window, *, in_pieces: bool) -> NDArray[np.float32]:
-    """Read planes into a new read-only float32 array, shape ``(bands, ny, nx)``."""
+def load(
+    section: Any, layout: Layout, window: Window, *, in_pieces: bool
+) -> tuple[NDArray[np.float32], float]:
+    """Read planes into a new read-only float32 array, shape ``(bands, ny, nx)``.
+
+    The second value is what they were divided by, where they do not fit single precision.
+    """
     top, bottom = window.rows.start, window.rows.stop
     width = window.columns.stop - window.columns.start
     pixels = np.empty((len(layout.indices), bottom - top, width), dtype=np.float32)
     step = max(1, _PIECE // width) if in_pieces else bottom - top
-    # Values beyond the range of float32 become infinite: bad pixels, as they could not be shown.
-    with np.errstate(over="ignore", invalid="ignore"):
+
+    def pieces() -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
         for plane, index in zip(pixels, layout.indices, strict=True):
             for start in range(top, bottom, step):
                 stop = min(start + step, bottom)
-                plane[start - top : stop - top] = section[
-                    (*index, slice(start, stop), window.columns)
-                ]
+                values = section[(*index, slice(start, stop), window.columns)]
+                yield plane[start - top : stop - top], values
+
+    wide, scale = False, 1.0
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for place, values in pieces():
+            place[...] = values
+            wide |= is_wide(values.dtype)
+        if wide and needs_divisor(pixels):
+            scale = divisor(values for _, values in pieces())
+        if scale != 1.0:
+            for place, values in pieces():
+                place[...] = values / scale
     pixels.flags.writeable = False
-    return pixels
+    return pixels, scale
 
 
 def sha256_of_pixels(pixels: NDArray[np.float32]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,10 @@ class Interval:
 
     def __str__(self) -> str:
         return ":".join(filter(None, (self.name, ",".join(f"{v:g}" for v in self.parameters))))
+
+    def divided_by(self, scale: float) -> Interval:
+        """Return the interval for values that were divided by a number."""
+        return replace(self, given=tuple((low / scale, high / scale) for low, high in self.given))
 
     def limits(self, values: NDArray[np.float64], band: int) -> Limits:
         """Return the values of black and white for the finite values of a band."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -299,22 +299,25 @@ def _data(
         raise RenderError(
             f"combine={combine!r} for an image of one band", expected="two or three bands"
         )
-    scale = Interval.parse(interval) if interval is not None else None
-    if scale is None and image.display:
-        # Of a finished picture the scale is known.
-        scale = Interval.parse((0, 255))
+    asked = Interval.parse(interval).divided_by(image.scale) if interval is not None else None
+    if asked is None and image.display:
+        # Of a finished picture black and white are known.
+        asked = Interval.parse((0, 255))
     area, inside = frame.work_area()
     grows = frame.method == "bicubic"
     values = _good_planes(image, planes)
     shades, tone = paint(
         [v[area] for v in values] if grows else [resample(v, frame) for v in values],
         [image.bands[plane] for plane in planes],
-        interval=scale,
+        interval=asked,
         stretch=Stretch.parse(stretch) if stretch is not None else None,
         combine=Combine.parse(combine) if combine is not None else None,
         calibrated=not (image.unit or "").lower().startswith(_DETECTOR_UNITS),
     )
     shades = resample_picture(shades, inside) if grows else shades
+    if image.scale != 1:
+        shown = tuple((low * image.scale, high * image.scale) for low, high in tone.limits)
+        tone = replace(tone, limits=shown)
     return shades, tone, _masked([v[area] for v in values])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrollava.errors import EmptyImage, UnsupportedImage
+from astrollava.images._precision import single
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -50,6 +52,9 @@ class SkyImage:
     red_last : bool
         True where the planes were chosen, from blue to red: their order is then the order of their
         colours if the names tell no wavelengths. Otherwise such planes are red, green, blue.
+    scale : float
+        What `pixels` are multiplied by to be in `unit`: above zero, and 1 but for values that do
+        not fit single precision, such as 1e43 erg/s. Those are divided by a power of ten, here too.
 
     Raises
     ------
@@ -69,9 +74,10 @@ class SkyImage:
     display: bool = False
     source: Mapping[str, Any] = field(default_factory=dict)
     red_last: bool = False
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
-        pixels = _frozen_float32(self.pixels)
+        pixels, scale = _frozen_float32(self.pixels)
         if pixels.ndim != 3:
             raise UnsupportedImage(
                 f"pixels have shape {pixels.shape}",
@@ -85,11 +91,14 @@ class SkyImage:
                 f"{len(self.bands)} band names for {len(pixels)} planes",
                 expected="one name a plane",
             )
+        if not 0 < self.scale < math.inf:
+            raise UnsupportedImage(f"scale is {self.scale!r}", expected="a number above zero")
         if self.origin not in ("lower", "upper"):
             raise UnsupportedImage(f"origin is {self.origin!r}", expected="'lower' or 'upper'")
         object.__setattr__(self, "pixels", pixels)
         object.__setattr__(self, "bands", tuple(str(name) for name in self.bands))
         object.__setattr__(self, "mask", _complete_mask(pixels, self.mask))
+        object.__setattr__(self, "scale", float(self.scale) * scale)
 
     @classmethod
     def _again(cls, **attributes: Any) -> SkyImage:
@@ -154,7 +163,7 @@ class SkyImage:
         return f"<SkyImage: {nx} x {ny} {kind}, bands {', '.join(self.bands)}{scale}>"
 
 
-def _frozen_float32(values: Any) -> NDArray[np.float32]:
+def _frozen_float32(values: Any) -> tuple[NDArray[np.float32], float]:
     array = np.asarray(values)
     if array.dtype.kind not in "buif":
         raise UnsupportedImage(
@@ -162,11 +171,10 @@ def _frozen_float32(values: Any) -> NDArray[np.float32]:
         )
     # A read-only array that owns its memory cannot change behind our back; all others are copied.
     if array.dtype == np.float32 and not array.flags.writeable and array.base is None:
-        return array
-    with np.errstate(over="ignore"):
-        array = np.array(array, dtype=np.float32, order="C")
+        return array, 1.0
+    array, scale = single(array)
     array.flags.writeable = False
-    return array
+    return array, scale
 
 
 def _complete_mask(

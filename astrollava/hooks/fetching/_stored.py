@@ -21,7 +21,7 @@ from astrollava.images._quiet import quiet
 
 __all__ = ["decode", "encode", "load"]
 
-_MAGIC: Final = b"astrollava-cutout 2\n"
+_MAGIC: Final = b"astrollava-cutout 3\n"
 _BEGIN: Final = len(_MAGIC) + 4
 #: Rows and columns of words that the check adds up. A prime number of columns, so that of two
 #: sectors of a disk no word of the one stands in the column of its like in the other.
@@ -50,6 +50,7 @@ def encode(image: SkyImage) -> tuple[bytes, ...] | None:
         "display": image.display,
         "source": dict(image.source),
         "red_last": image.red_last,
+        "scale": image.scale,
     }
     try:
         said = json.dumps(head, allow_nan=False).encode()
@@ -108,6 +109,7 @@ def load(file: BinaryIO, size: int) -> SkyImage | None:
         display=head["display"],
         source=head["source"],
         red_last=head["red_last"],
+        scale=head["scale"],
     )
 
 

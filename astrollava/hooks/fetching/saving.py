@@ -61,7 +61,7 @@ def save(image: SkyImage, path: str | PathLike[str]) -> Path:
         return save_picture(image, target)
     from astropy.io import fits
 
-    planes = np.array(image.pixels)
+    planes = np.array(image.pixels) if image.scale == 1 else image.pixels * np.float64(image.scale)
     if image.mask is not None:
         planes[:, image.mask] = np.nan
     if image.origin == "upper" and image.wcs is None:
