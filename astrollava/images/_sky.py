@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Sky", "fill_bad", "measure", "zeros_mean_no_data"]
+__all__ = ["Sky", "fill_bad", "is_fractional", "measure", "zeros_mean_no_data"]
 
 # 1 / Phi^-1(3/4): the median absolute deviation of a Gaussian to its standard deviation.
 _MAD_TO_SIGMA = 1.4826
@@ -84,7 +84,12 @@ def zeros_mean_no_data(plane: NDArray[np.floating[Any]]) -> bool:
     Zeros among fractional values are no measurements; those of a count image are.
     """
     zeros = np.count_nonzero(plane == 0)
-    return bool(_NO_DATA * plane.size < zeros < plane.size and np.any(plane != np.round(plane)))
+    return bool(_NO_DATA * plane.size < zeros < plane.size) and is_fractional(plane)
+
+
+def is_fractional(plane: NDArray[np.floating[Any]]) -> bool:
+    """Tell whether values are measured, not counted; NaN says neither."""
+    return bool(np.any((plane != np.round(plane)) & ~np.isnan(plane)))
 
 
 def _pixel_noise(plane: NDArray[np.float32]) -> float:

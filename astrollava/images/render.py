@@ -15,7 +15,7 @@ from astrollava.errors import RenderError
 from astrollava.images._colour import choose_bands
 from astrollava.images._resample import Frame, resample, resample_picture
 from astrollava.images._scaling import STRETCHES, Interval, Limits, Stretch
-from astrollava.images._sky import zeros_mean_no_data
+from astrollava.images._sky import is_fractional, zeros_mean_no_data
 from astrollava.images._tone import Combine, Tone, paint
 from astrollava.images.sky_image import SkyImage
 
@@ -333,12 +333,13 @@ def _good_planes(image: SkyImage, planes: Sequence[int]) -> list[NDArray[np.floa
         zero = [plane == 0 for plane in values]
         all_zero = np.all(zero, axis=0)
         # A band that is nothing but zeros was not observed here, unless photons are counted.
-        fractional = any(np.any(v[np.isfinite(v)] % 1) for v in values)
+        dead = [bool(z.all()) for z in zero]
+        measured = any(dead) and any(map(is_fractional, values))
         values = [
             np.where(z & ~all_zero, np.float32(np.nan), v)
-            if zeros_mean_no_data(v) or (fractional and z.all())
+            if (measured and nothing) or zeros_mean_no_data(v)
             else v
-            for z, v in zip(zero, values, strict=True)
+            for z, nothing, v in zip(zero, dead, values, strict=True)
         ]
     return values
 

@@ -67,6 +67,15 @@ def test_a_band_of_zeros_was_not_observed(dead: list[int]) -> None:
     assert made.record.masked_fraction == 1
 
 
+def test_counts_of_zero_are_measured_beside_pixels_without_any() -> None:
+    """NaN was taken for a fraction: where nothing fell outside a field of view, zeros were bad."""
+    counts = np.random.default_rng(5).poisson(galaxy(0.0).clip(0) / 10).astype(np.float32)
+    counts[:, :4] = np.nan
+    assert np.mean(counts == 0) > 0.3
+    made = render(SkyImage(counts, ("g", "r", "i")), size=(40, 40))
+    assert made.record.masked_fraction == 0.1
+
+
 def test_a_band_without_a_photon_was_observed() -> None:
     counts = np.random.default_rng(5).poisson(galaxy(5.0).clip(0)).astype(np.float32)
     counts[0] = 0
